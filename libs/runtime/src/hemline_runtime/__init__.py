@@ -1,0 +1,3 @@
+"""The process kit of Hemline's services: command line, logging, signals, metrics and health endpoints."""
+
+__all__: list[str] = []

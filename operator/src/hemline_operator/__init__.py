@@ -1,0 +1,3 @@
+"""The lifecycle of a classifier: when to fine-tune, what to promote, what serves."""
+
+__all__: list[str] = []
