@@ -1,3 +1,49 @@
-"""Train, judge and serve a small image classifier on your own data."""
+"""Train, judge and serve a small image classifier on your own data.
 
-__all__: list[str] = []
+Everything here but the user functions that train works without TensorFlow; `hemline_model.training`
+holds what needs it, and is imported on first use.
+"""
+
+from hemline_model._card import Card, FileEntry, read_card
+from hemline_model._contract import InputContract
+from hemline_model._data import Dataset, Images, Problem, Split, dataset
+from hemline_model._decode import MAX_PIXELS, bring_to_contract, decode
+from hemline_model._errors import (
+    BadDataset,
+    BadImage,
+    BadModel,
+    BadSettings,
+    MissingExtra,
+    ModelError,
+    Stopped,
+)
+from hemline_model._pretrained import pretrained
+from hemline_model._serving import Classifier, Predictions, load
+from hemline_model._split import split_of
+
+__all__ = [
+    "MAX_PIXELS",
+    "BadDataset",
+    "BadImage",
+    "BadModel",
+    "BadSettings",
+    "Card",
+    "Classifier",
+    "Dataset",
+    "FileEntry",
+    "Images",
+    "InputContract",
+    "MissingExtra",
+    "ModelError",
+    "Predictions",
+    "Problem",
+    "Split",
+    "Stopped",
+    "bring_to_contract",
+    "dataset",
+    "decode",
+    "load",
+    "pretrained",
+    "read_card",
+    "split_of",
+]

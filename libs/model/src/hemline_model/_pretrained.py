@@ -1,0 +1,27 @@
+"""Models and data that come with the package, so that everything runs with no download."""
+
+from pathlib import Path
+
+from hemline_model._errors import BadModel
+
+__all__ = ["pretrained", "shipped_data"]
+
+_PACKAGE = Path(__file__).parent
+
+
+def pretrained(name: str = "fashion-mnist") -> Path:
+    """Directory of a shipped model: `card.json`, `model.onnx` for serving, `model.keras` to train on.
+
+    Raises:
+        BadModel: no model of that name is shipped.
+    """
+    root = _PACKAGE / "pretrained"
+    known = sorted(path.name for path in root.iterdir() if (path / "card.json").is_file())
+    if name not in known:
+        raise BadModel(f"no pretrained model is called {name!r}; shipped: {', '.join(known)}")
+    return root / name
+
+
+def shipped_data(name: str) -> Path:
+    """Directory of a shipped data set."""
+    return _PACKAGE / "data" / name

@@ -1,0 +1,88 @@
+"""Data sets by name, as IDX files and as folders."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hemline_model import BadDataset, dataset, split_of
+from hemline_model._data._idx import write_idx
+from PIL import Image
+
+
+def test_the_shipped_sample() -> None:
+    sample = dataset("fashion-mnist-sample")
+    train, validation, test = (sample.split(s) for s in ("train", "validation", "test"))
+    assert len(train) + len(validation) == 10_000
+    assert 900 < len(validation) < 1_100
+    assert len(test) == 10_000
+    assert test.ids[42] == "fashion-mnist-test-00042"
+    assert sample.classes[int(test.labels[5])] == "trouser"
+    assert sample.input.shape == (28, 28, 1)
+    assert all(split_of(name) == "validation" for name in validation.ids)
+    assert not set(train.ids) & set(validation.ids)
+    assert train.images[:3].dtype == np.uint8
+
+
+def test_the_split_is_a_pure_function_of_the_name() -> None:
+    names = [f"cat/{number}.png" for number in range(12)]
+    kept = [name for name in names if split_of(name) == "validation"]
+    assert kept == ["cat/0.png", "cat/4.png", "cat/7.png"]
+    share = np.mean([split_of(f"image-{n}") == "validation" for n in range(20_000)])
+    assert abs(share - 0.1) < 0.01
+
+
+@pytest.fixture
+def idx(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    write_idx(tmp_path / "train-images-idx3-ubyte.gz", rng.integers(0, 256, (60, 12, 9), np.uint8))
+    write_idx(tmp_path / "train-labels-idx1-ubyte.gz", (np.arange(60) % 3).astype(np.uint8))
+    return tmp_path
+
+
+def test_idx_files_of_any_shape(idx: Path) -> None:
+    data = dataset(idx)
+    assert data.input.shape == (12, 9, 1)
+    assert data.classes == ["0", "1", "2"]
+    assert len(data.split("train")) + len(data.split("validation")) == 60
+    with pytest.raises(BadDataset, match="has no test split; it has train, validation"):
+        data.split("test")
+
+
+def test_labels_that_do_not_fit_the_images(idx: Path) -> None:
+    write_idx(idx / "train-labels-idx1-ubyte.gz", np.zeros(59, np.uint8))
+    with pytest.raises(BadDataset) as caught:
+        dataset(idx)
+    assert str(caught.value) == (
+        "train-images-idx3-ubyte.gz holds 60 images and train-labels-idx1-ubyte.gz 59 labels; "
+        "expected as many of each"
+    )
+
+
+def test_a_folder_for_each_class(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        (tmp_path / label / "deeper").mkdir(parents=True)
+        for number in range(40):
+            pixels = rng.integers(0, 256, (40 + number, 50, 3), np.uint8)
+            kind = ("png", "jpg", "webp")[number % 3]
+            Image.fromarray(pixels).save(tmp_path / label / "deeper" / f"{number}.{kind}")
+    (tmp_path / "cat" / "broken.png").write_bytes(b"no image")
+    (tmp_path / "dog" / "notes.txt").write_text("left out")
+    data = dataset(tmp_path)
+    assert data.classes == ["cat", "dog"]
+    assert data.input.channels == 3
+    assert sorted(problem.where for problem in data.problems) == ["cat/broken.png", "dog/notes.txt"]
+    total = sum(len(split) for split in data.splits.values())
+    assert total == 80
+    train = data.split("train")
+    assert train.images[:4].shape == (4, *data.input.shape)
+    assert train.ids[0].startswith("cat/deeper/")
+
+
+def test_nothing_there() -> None:
+    with pytest.raises(BadDataset) as caught:
+        dataset("no/such/place")
+    assert str(caught.value) == (
+        "there is no data set at 'no/such/place'; expected a path or one of "
+        "fashion-mnist-sample, fashion-mnist, mnist"
+    )
