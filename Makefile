@@ -1,0 +1,90 @@
+# Hemline's tasks. `make help` lists them; everything happens in .venv, nothing is installed outside it
+# except by `make test-all`, which installs the servers its tests need.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := libs/api libs/runtime libs/broker libs/model libs/store \
+            services/inference services/samples services/trainer services/client_sim operator cli
+SOURCES := $(foreach package,$(PACKAGES),$(package)/src)
+PYTEST := $(BIN)/pytest
+BROKER ?=
+SERVERS := kafka or pubsub or s3 or slow
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all test-broker test-operator test-chart test-cluster lint format generate bench lock servers clean
+
+help: ## list the tasks
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+# --- setting up -------------------------------------------------------------------------------------------------
+
+setup: $(VENV)/.runtime ## make .venv with what running needs
+	@echo "ready: $(BIN)/hemline --help"
+
+$(VENV)/.runtime: requirements/runtime.txt $(PACKAGES:=/pyproject.toml)
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found; install Python 3.11 with venv, or name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing what running needs into $(VENV) (TensorFlow is most of it) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(PACKAGES:%=-e %)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
+	@echo "installing what tests, lint and benchmarks need into $(VENV) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+lock: ## resolve requirements/*.in into pinned, hashed requirements/*.txt
+	PIP=$(BIN)/pip requirements/lock.sh
+
+# --- running ----------------------------------------------------------------------------------------------------
+
+demo: $(VENV)/.runtime ## the whole loop on this machine, three to five minutes (BROKER=kafka://host:port for Kafka)
+	@$(BIN)/hemline demo $(if $(BROKER),--broker $(BROKER)) $(DEMO_OPTIONS)
+
+# --- testing ----------------------------------------------------------------------------------------------------
+
+test: $(VENV)/.dev ## what needs no server and no minutes
+	$(PYTEST) -m "not ($(SERVERS))"
+
+test-all: $(VENV)/.dev ## everything; installs Java and the other servers' needs first
+	tests/servers/install.sh
+	$(MAKE) test
+	$(PYTEST) -m "$(SERVERS)"
+
+test-broker: $(VENV)/.dev ## the messaging library, real brokers included
+	$(PYTEST) libs/broker
+
+test-operator: $(VENV)/.dev ## the lifecycle and its drivers
+	$(PYTEST) operator
+
+test-chart: $(VENV)/.dev ## the Helm chart
+	@echo "no chart yet: charts/ comes with a later version"
+
+test-cluster: $(VENV)/.dev ## a real cluster
+	@echo "no cluster tests yet: they come with the operator"
+
+# --- keeping it clean -------------------------------------------------------------------------------------------
+
+lint: $(VENV)/.dev ## format, style, types, imports, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports
+	tests/house/generated.sh
+
+format: $(VENV)/.dev ## rewrite what the formatter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+generate: $(VENV)/.dev ## rewrite the generated files
+	PYTHON=$(abspath $(BIN)/python) libs/api/generate.sh
+
+bench: $(VENV)/.dev ## every benchmark, quick (BENCH_OPTIONS= for the full length)
+	for file in bench/[a-z]*.py; do nice -n 0 $(BIN)/python $$file $(BENCH_OPTIONS) || exit 1; done
+
+bench: BENCH_OPTIONS ?= --quick
+
+clean: ## remove what was built here
+	rm -rf $(VENV) .hemline .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
