@@ -9,7 +9,7 @@ PACKAGES := libs/api libs/runtime libs/broker libs/model libs/store \
 SOURCES := $(foreach package,$(PACKAGES),$(package)/src)
 PYTEST := $(BIN)/pytest
 BROKER ?=
-SERVERS := kafka or pubsub or s3 or slow
+SERVERS := kafka or pubsub or apiserver or cluster or slow
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all test-broker test-operator test-chart test-cluster lint format generate bench lock servers clean
