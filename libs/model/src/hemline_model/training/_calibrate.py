@@ -1,0 +1,72 @@
+"""Logits of a model, and how far its confidence can be believed."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hemline_model._data import Images
+from hemline_model._serving import softmax
+
+__all__ = ["calibration_error", "fit_temperature", "predict_logits"]
+
+Logits = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+_BATCH = 256
+
+
+def predict_logits(model: Any, images: Images) -> Logits:
+    """Logits float32 (N, K) of a Keras model for N uint8 images, 256 at a time."""
+    parts = []
+    for start in range(0, len(images), _BATCH):
+        batch = images[start : start + _BATCH]
+        missing = _BATCH - len(batch) if start else 0
+        if missing:
+            # One batch size means one compiled graph.
+            batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), np.uint8)])
+        logits = np.asarray(model.predict_on_batch(batch), np.float32)
+        parts.append(logits[: len(logits) - missing])
+    return np.concatenate(parts)
+
+
+def fit_temperature(logits: Logits, labels: Labels) -> float:
+    """The temperature T that makes softmax(logits / T) likeliest for the labels.
+
+    Guo et al. 2017, "On calibration of modern neural networks". The likelihood has one maximum in
+    log T; it is searched between 0.05 and 20 by golden section.
+    """
+
+    def loss(log_temperature: float) -> float:
+        scaled = logits.astype(np.float64) / np.exp(log_temperature)
+        top = scaled.max(axis=1)
+        total = np.log(np.exp(scaled - top[:, None]).sum(axis=1)) + top
+        return float((total - scaled[np.arange(len(labels)), labels]).mean())
+
+    ratio = (np.sqrt(5) - 1) / 2
+    low, high = np.log(0.05), np.log(20.0)
+    left, right = high - ratio * (high - low), low + ratio * (high - low)
+    loss_left, loss_right = loss(left), loss(right)
+    while high - low > 1e-4:
+        if loss_left < loss_right:
+            high, right, loss_right = right, left, loss_left
+            left = high - ratio * (high - low)
+            loss_left = loss(left)
+        else:
+            low, left, loss_left = left, right, loss_right
+            right = low + ratio * (high - low)
+            loss_right = loss(right)
+    return float(np.exp((low + high) / 2))
+
+
+def calibration_error(logits: Logits, labels: Labels, temperature: float = 1.0) -> float:
+    """Expected calibration error over 15 equal bins of confidence (Naeini et al. 2015), 0 to 1."""
+    probabilities = softmax(logits / np.float32(temperature))
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    bins = np.minimum((confidence * 15).astype(int), 14)
+    gaps = [
+        abs(right[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean()
+        for b in np.unique(bins)
+    ]
+    return float(np.sum(gaps))

@@ -1,0 +1,156 @@
+"""From a Keras model to a model directory: `model.keras`, `model.onnx`, `card.json`."""
+
+import contextlib
+import importlib.metadata
+import io
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from hemline_model._card import Card, describe_file, read_card, read_verified, write_card
+from hemline_model._contract import InputContract
+from hemline_model._decode import ImageArray
+from hemline_model._errors import BadModel, ModelError
+from hemline_model._serving import load
+from hemline_model.training._calibrate import predict_logits
+from hemline_model.training._keras import keras
+
+__all__ = ["export", "load_model"]
+
+_KERAS, _ONNX = "model.keras", "model.onnx"
+_TOLERANCE = 1e-4
+_PACKAGES = ("hemline-model", "keras", "tensorflow-cpu", "onnxruntime", "numpy")
+
+
+def load_model(directory: Path) -> Any:
+    """Load the trainable Keras model of a model directory; the file is verified and runs no code.
+
+    Raises:
+        BadModel: incomplete, altered, or not loadable in Keras's safe mode.
+    """
+    card = read_card(directory)
+    data = read_verified(directory, card, _KERAS)
+    with tempfile.TemporaryDirectory() as scratch:
+        # Keras takes a path only: a private copy of the very bytes that were verified.
+        path = Path(scratch, _KERAS)
+        path.write_bytes(data)
+        try:
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
+        except Exception as error:
+            reason = str(error).strip().split("\n", 1)[0][:200]
+            raise BadModel(f"Keras refuses {directory / _KERAS}: {reason}") from error
+
+
+def export(
+    model: Any,
+    card_fields: Mapping[str, Any],
+    out_dir: Path,
+    *,
+    samples: ImageArray | None = None,
+) -> Card:
+    """Write a model directory and check that what will be served answers as what was trained.
+
+    `card_fields` are fields of `Card`; `classes` is needed, `input`, `versions` and `files` are
+    filled in. `samples` are images to compare the two on; random ones when not given. The directory
+    appears complete or not at all, and must not hold anything yet.
+
+    Raises:
+        ModelError: the exported graph's logits differ from the model's by more than 1e-4 (relative
+            to the largest).
+    """
+    if out_dir.exists() and any(out_dir.iterdir()):
+        raise ModelError(f"{out_dir} is not empty; expected a new directory for the model")
+    height, width, channels = model.input_shape[1:]
+    contract = InputContract.model_validate(
+        {"height": height, "width": width, "channels": channels}
+    )
+    if samples is None:
+        samples = np.random.default_rng(0).integers(0, 256, (64, *contract.shape), np.uint8)
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.", dir=out_dir.parent))
+    try:
+        scratch.chmod(0o755)
+        with _quiet():
+            _without_optimizer(model).save(scratch / _KERAS)
+            _write_onnx(model, scratch / _ONNX)
+        card = Card.model_validate(
+            {
+                **card_fields,
+                "input": contract,
+                "versions": _versions(),
+                "files": {name: describe_file(scratch / name) for name in (_KERAS, _ONNX)},
+            }
+        )
+        write_card(card, scratch)
+        _compare(model, scratch, samples)
+        if out_dir.exists():
+            out_dir.rmdir()
+        scratch.rename(out_dir)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    return card
+
+
+def _without_optimizer(model: Any) -> Any:
+    # A compiled model is saved with its optimizer's state, three times the size of its weights.
+    bare = type(model).from_config(model.get_config())
+    bare.set_weights(model.get_weights())
+    return bare
+
+
+def _write_onnx(model: Any, path: Path) -> None:
+    raw = path.with_suffix(".raw.onnx")
+    signature = [
+        keras.InputSpec(shape=(None, *model.input_shape[1:]), dtype="uint8", name="images")
+    ]
+    model.export(raw, format="onnx", verbose=False, input_signature=signature)
+    # Folds the normalisations into the convolutions, once and for every processor.
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(path)
+    options.log_severity_level = 4
+    ort.InferenceSession(str(raw), options, providers=["CPUExecutionProvider"])
+    raw.unlink()
+
+
+def _compare(model: Any, directory: Path, samples: ImageArray) -> None:
+    expected = predict_logits(model, samples)
+    received = load(directory).logits(samples)
+    difference = float(np.abs(expected - received).max() / max(1.0, np.abs(expected).max()))
+    if not difference <= _TOLERANCE:
+        raise ModelError(
+            f"the exported graph's logits differ from the model's by {difference:.1e}; expected at "
+            f"most {_TOLERANCE:.0e}: the export is not usable"
+        )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the converters' own chatter from the user's terminal."""
+    loggers = [logging.getLogger(name) for name in ("tf2onnx", "tensorflow", "absl")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,158 @@
+"""The training loop that training from nothing and fine-tuning share."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hemline_model._decode import ImageArray
+from hemline_model._errors import BadDataset, Stopped
+from hemline_model.training._checkpoint import Checkpoint, Position
+from hemline_model.training._keras import keras
+
+__all__ = ["Batch", "Plan", "learning_rate_at", "run_plan"]
+
+ops = keras.ops
+
+Labels = npt.NDArray[np.int64]
+Batch = tuple[ImageArray, Labels] | tuple[ImageArray, Labels, npt.NDArray[np.float32]]
+
+_SETTLING_BATCHES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many steps, or how much time, with what learning rate and regularisation."""
+
+    steps: int
+    learning_rate: float
+    warm_up: float
+    weight_decay: float
+    label_smoothing: float
+    averaging: float
+    checkpoint_every_s: float
+    budget_s: float | None = None
+    identity: str = ""
+    """Names the data and anything else that a resumed run must share."""
+
+    def progress(self, position: Position) -> float:
+        """How far the training is, from 0 to 1: by steps or by time, whichever is further."""
+        by_steps = position.step / self.steps
+        if self.budget_s is None:
+            return by_steps
+        return max(by_steps, position.elapsed_s / self.budget_s)
+
+    def fingerprint(self) -> str:
+        """Short hash of everything that decides where the run goes."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def learning_rate_at(progress: float, peak: float, warm_up: float) -> float:
+    """Linear warm-up to `peak`, then a cosine down to 0; `progress` and `warm_up` from 0 to 1."""
+    if progress < warm_up:
+        return peak * (progress / warm_up)
+    return peak * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warm_up) / (1 - warm_up))))
+
+
+def run_plan(
+    model: Any,
+    plan: Plan,
+    batches_from: Callable[[int], Iterator[Batch]],
+    *,
+    checkpoint_dir: Path | None = None,
+    on_step: Callable[[int, float], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    evaluate: Callable[[Position, float], dict[str, float] | None] | None = None,
+) -> Position:
+    """Train `model` in place by `plan` and leave the averaged weights in it.
+
+    `batches_from(step)` yields the batches from that step on; called again with the same step it
+    must yield the same ones, so that a resumed run repeats nothing and skips nothing.
+    `evaluate(position, progress)` is called after each step, with the averaged weights available
+    through the model's optimizer; what it returns is noted.
+
+    Raises:
+        Stopped: `should_stop` said so; a checkpoint was written first, when there is a place for it.
+        BadSettings: the checkpoint found belongs to another plan.
+        BadDataset: the batches ran out.
+    """
+    optimizer = _compile(model, plan)
+    checkpoint = Checkpoint(checkpoint_dir, plan.fingerprint()) if checkpoint_dir else None
+    position = checkpoint.restore(model, optimizer) if checkpoint else Position()
+    batches = batches_from(position.step)
+    begun = time.monotonic() - position.elapsed_s
+    saved_at = time.monotonic()
+    while (progress := plan.progress(position)) < 1:
+        if should_stop is not None and should_stop():
+            if checkpoint:
+                checkpoint.write(position, model, optimizer)
+            raise Stopped(f"training was stopped after step {position.step:,}; it can be resumed")
+        # The first step must not be lost to a rate of zero, so it takes that of its own end.
+        rate = learning_rate_at(max(progress, 1 / plan.steps), plan.learning_rate, plan.warm_up)
+        optimizer.learning_rate.assign(rate)
+        batch = next(batches, None)
+        if batch is None:
+            raise BadDataset(
+                f"the batches ended after step {position.step:,}; expected {plan.steps:,} steps"
+            )
+        loss = float(np.ravel(model.train_on_batch(*batch))[0])
+        position.step += 1
+        position.elapsed_s = time.monotonic() - begun
+        position.losses.append(loss)
+        if on_step is not None:
+            on_step(position.step, loss)
+        if evaluate is not None and (note := evaluate(position, plan.progress(position))):
+            position.notes.append(note)
+        if checkpoint and time.monotonic() - saved_at >= plan.checkpoint_every_s:
+            checkpoint.write(position, model, optimizer)
+            saved_at = time.monotonic()
+    optimizer.finalize_variable_values(model.trainable_variables)
+    _settle_statistics(model, batches_from(0))
+    return position
+
+
+def _compile(model: Any, plan: Plan) -> Any:
+    optimizer = keras.optimizers.AdamW(
+        plan.learning_rate,
+        weight_decay=plan.weight_decay,
+        use_ema=True,
+        ema_momentum=plan.averaging,
+        ema_overwrite_frequency=None,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    num_classes = model.output_shape[-1]
+    smoothing = plan.label_smoothing
+
+    def loss(labels: Any, logits: Any) -> Any:
+        targets = ops.one_hot(ops.cast(ops.reshape(labels, (-1,)), "int32"), num_classes)
+        targets = targets * (1 - smoothing) + smoothing / num_classes
+        return -ops.sum(targets * ops.log_softmax(logits), axis=-1)
+
+    # XLA on a CPU trains one and a half times slower here than TensorFlow's own kernels.
+    jit = False if keras.backend.backend() == "tensorflow" else "auto"
+    model.compile(optimizer=optimizer, loss=loss, jit_compile=jit)
+    optimizer.build(model.trainable_variables)
+    return optimizer
+
+
+def _settle_statistics(model: Any, batches: Iterator[Batch]) -> None:
+    """Measure the batch statistics anew: those kept belong to the weights before averaging."""
+    normalisations = [
+        layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    kept = [layer.momentum for layer in normalisations]
+    for number, batch in zip(range(_SETTLING_BATCHES), batches, strict=False):
+        for layer in normalisations:
+            layer.momentum = number / (number + 1)
+        model(batch[0], training=True)
+    for layer, momentum in zip(normalisations, kept, strict=True):
+        layer.momentum = momentum

@@ -1,0 +1,98 @@
+"""What can be set about the network, its augmentation and its training."""
+
+from dataclasses import dataclass, field
+
+__all__ = ["AugmentSettings", "FineTuneSettings", "NetworkSettings", "TrainSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    """Shape of the network. The defaults suit small images and up to a few tens of classes."""
+
+    width: float = 1.0
+    """Factor on the number of channels of every layer; cost grows with its square."""
+
+    blocks: tuple[int, ...] = (1, 1)
+    """Residual blocks (two 3x3 convolutions each) per stage; each stage halves the picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentSettings:
+    """How training images are varied, inside the model and only while it trains."""
+
+    flip: bool = True
+    """Mirror half of the images left to right. Wrong for letters and digits."""
+
+    shift: float = 0.08
+    """Largest shift, as a fraction of each side; edges are repeated outwards."""
+
+    erase: float = 0.5
+    """Largest side of the rectangle painted over in half of the images, as a fraction of theirs."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """How a network is trained from nothing."""
+
+    epochs: int = 40
+    """Passes over the train split, when no time budget ends it before."""
+
+    budget_s: float | None = None
+    """Seconds of training. The learning rate follows the time spent, so the result is as good as
+    it gets in that time. None: train all epochs."""
+
+    batch_size: int = 128
+    """Images per step."""
+
+    learning_rate: float = 2.5e-3
+    """Peak of the schedule: linear warm-up, then a cosine down to nothing."""
+
+    warm_up: float = 0.15
+    """Fraction of the training spent warming up."""
+
+    weight_decay: float = 0.05
+    """Decoupled weight decay of AdamW."""
+
+    label_smoothing: float = 0.1
+    """Share of the target spread over all classes."""
+
+    averaging: float = 0.998
+    """Momentum of the moving average of the weights, which is what is kept in the end."""
+
+    seed: int = 0
+    """Of the first weights, the order of samples and the augmentation."""
+
+    checkpoint_every_s: float = 60.0
+    """Seconds between checkpoints, when a place for them is given."""
+
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuneSettings:
+    """How a trained model is adapted to newer samples in about a minute of two cores."""
+
+    steps: int = 300
+    """Batches to learn from, of whatever size they come in (128 is what was measured)."""
+
+    learning_rate: float = 2e-3
+    """Peak of the schedule: a short linear warm-up, then a cosine down to nothing."""
+
+    warm_up: float = 0.05
+    """Fraction of the steps spent warming up."""
+
+    weight_decay: float = 0.01
+    """Decoupled weight decay of AdamW."""
+
+    label_smoothing: float = 0.05
+    """Share of the target spread over all classes."""
+
+    averaging: float = 0.98
+    """Momentum of the moving average of the weights, which is what is kept in the end."""
+
+    checkpoint_every_s: float = 10.0
+    """Seconds between checkpoints, when a place for them is given."""
+
+    seed: int = 0
+    """Of the augmentation."""
