@@ -10,11 +10,18 @@ from hemline_api.resources import custom_resource_definitions
 HEADER = "# Generated from hemline_api.resources by `make generate`: do not edit.\n"
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes a value that occurs twice twice: some readers of definitions know no anchors."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
 def render() -> dict[str, str]:
     """The text of each file by its name."""
     return {
         f"{definition['metadata']['name'].split('.')[0]}.yaml": HEADER
-        + yaml.safe_dump(definition, sort_keys=False, width=120, allow_unicode=True)
+        + yaml.dump(definition, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
         for definition in custom_resource_definitions()
     }
 

@@ -182,9 +182,14 @@ def _flatten(schema: Schema, definitions: Schema) -> Schema:
 
 def _property(part: Schema, definitions: Schema) -> Schema:
     out = _flatten(part, definitions)
-    # The API server fills in the defaults below a part that was left out only where the part itself has a default.
+    # The API server fills in the defaults below a part that was left out only where the part itself has a default, and
+    # checks that one against the part's rules as it stands: so it is written out in full.
     unset_means_something = "anyOf" in part
-    defaults_below = any("default" in field for field in out.get("properties", {}).values())
-    if defaults_below and not out.get("required") and not unset_means_something:
-        out["default"] = {}
+    defaults = {
+        key: field["default"]
+        for key, field in out.get("properties", {}).items()
+        if "default" in field
+    }
+    if defaults and not out.get("required") and not unset_means_something:
+        out["default"] = defaults
     return out
