@@ -35,8 +35,8 @@ $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
-lock: ## resolve requirements/*.in into pinned, hashed requirements/*.txt
-	PIP=$(BIN)/pip requirements/lock.sh
+lock: ## resolve requirements/*.in into hashed requirements/*.txt (UPGRADE=1 for newer versions)
+	requirements/lock.sh
 
 # --- running ----------------------------------------------------------------------------------------------------
 
@@ -80,6 +80,7 @@ format: $(VENV)/.dev ## rewrite what the formatter can
 
 generate: $(VENV)/.dev ## rewrite the generated files
 	PYTHON=$(abspath $(BIN)/python) libs/api/generate.sh
+	$(BIN)/python -m hemline_api.resources k8s/crds
 
 bench: $(VENV)/.dev ## every benchmark, quick (BENCH_OPTIONS= for the full length)
 	for file in bench/[a-z]*.py; do nice -n 0 $(BIN)/python $$file $(BENCH_OPTIONS) || exit 1; done
