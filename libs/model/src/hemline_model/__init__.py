@@ -17,23 +17,29 @@ from hemline_model._errors import (
     ModelError,
     Stopped,
 )
+from hemline_model._evaluate import ClassScore, Evaluation, Mistake, evaluate
+from hemline_model._functions import Answer, export, inspect, predict, test, train
 from hemline_model._pretrained import pretrained
 from hemline_model._serving import Classifier, Predictions, load
 from hemline_model._split import split_of
 
 __all__ = [
     "MAX_PIXELS",
+    "Answer",
     "BadDataset",
     "BadImage",
     "BadModel",
     "BadSettings",
     "Card",
+    "ClassScore",
     "Classifier",
     "Dataset",
+    "Evaluation",
     "FileEntry",
     "Images",
     "InputContract",
     "MissingExtra",
+    "Mistake",
     "ModelError",
     "Predictions",
     "Problem",
@@ -42,8 +48,14 @@ __all__ = [
     "bring_to_contract",
     "dataset",
     "decode",
+    "evaluate",
+    "export",
+    "inspect",
     "load",
+    "predict",
     "pretrained",
     "read_card",
     "split_of",
+    "test",
+    "train",
 ]

@@ -1,4 +1,4 @@
-"""Logits of a model, and how far its confidence can be believed."""
+"""Logits of a Keras model, and the temperature that calibrates them."""
 
 from typing import Any
 
@@ -6,9 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hemline_model._data import Images
-from hemline_model._serving import softmax
 
-__all__ = ["calibration_error", "fit_temperature", "predict_logits"]
+__all__ = ["fit_temperature", "predict_logits"]
 
 Logits = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -57,16 +56,3 @@ def fit_temperature(logits: Logits, labels: Labels) -> float:
             right = low + ratio * (high - low)
             loss_right = loss(right)
     return float(np.exp((low + high) / 2))
-
-
-def calibration_error(logits: Logits, labels: Labels, temperature: float = 1.0) -> float:
-    """Expected calibration error over 15 equal bins of confidence (Naeini et al. 2015), 0 to 1."""
-    probabilities = softmax(logits / np.float32(temperature))
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    bins = np.minimum((confidence * 15).astype(int), 14)
-    gaps = [
-        abs(right[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean()
-        for b in np.unique(bins)
-    ]
-    return float(np.sum(gaps))

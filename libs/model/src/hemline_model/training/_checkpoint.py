@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hemline_model._errors import BadSettings
+from hemline_model.training._average import WeightAverage
 
 __all__ = ["Checkpoint", "Position"]
 
@@ -32,11 +33,12 @@ class Checkpoint:
         self._fingerprint = fingerprint
         directory.mkdir(parents=True, exist_ok=True)
 
-    def write(self, position: Position, model: Any, optimizer: Any) -> None:
+    def write(self, position: Position, model: Any, optimizer: Any, average: WeightAverage) -> None:
         """Replace the checkpoint; a crash at any moment leaves the old one or the new one."""
         arrays: dict[str, Any] = {
             f"v{n}": np.asarray(v) for n, v in enumerate(_variables(model, optimizer))
         }
+        arrays |= {f"a{n}": value for n, value in enumerate(average.values)}
         about = {
             "fingerprint": self._fingerprint,
             "step": position.step,
@@ -55,7 +57,7 @@ class Checkpoint:
             os.fsync(file.fileno())
         temporary.replace(self._path)
 
-    def restore(self, model: Any, optimizer: Any) -> Position:
+    def restore(self, model: Any, optimizer: Any, average: WeightAverage) -> Position:
         """Put a saved state into the model and its optimizer; a fresh position if there is none.
 
         Raises:
@@ -68,6 +70,7 @@ class Checkpoint:
                 about = json.loads(saved["about"].tobytes())
                 variables = _variables(model, optimizer)
                 arrays = [saved[f"v{n}"] for n in range(len(variables))]
+                averages = [saved[f"a{n}"] for n in range(len(average.values))]
                 losses = saved["losses"].tolist()
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise BadSettings(f"{self._path} is no checkpoint: {error}; delete it") from error
@@ -79,6 +82,7 @@ class Checkpoint:
             )
         for variable, value in zip(variables, arrays, strict=True):
             variable.assign(value)
+        average.values = averages
         return Position(about["step"], about["elapsed_s"], losses, about["notes"])
 
     def remove(self) -> None:

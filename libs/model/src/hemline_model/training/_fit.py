@@ -68,15 +68,14 @@ def fit(
         identity=_identity(train, settings),
     )
 
-    def evaluate(position: Position, progress: float) -> dict[str, float] | None:
-        if position.step % steps_per_epoch:
-            return None
+    def evaluate(position: Position) -> dict[str, float]:
+        logits = predict_logits(model, validation.images)
         note = {
             "step": float(position.step),
             "epoch": position.step / steps_per_epoch,
             "elapsed_s": round(position.elapsed_s, 1),
             "train_loss": float(np.mean(position.losses[-steps_per_epoch:])),
-            "validation_accuracy": _averaged_accuracy(model, validation),
+            "validation_accuracy": float((logits.argmax(axis=1) == validation.labels).mean()),
         }
         if on_note is not None:
             on_note(note)
@@ -90,6 +89,7 @@ def fit(
         on_step=on_step,
         should_stop=should_stop,
         evaluate=evaluate,
+        evaluate_every=steps_per_epoch,
     )
     return Fit(model, position)
 
@@ -154,15 +154,3 @@ def fingerprint_of(split: Split) -> str:
 def _identity(train: Split, settings: TrainSettings) -> str:
     text = json.dumps(dataclasses.asdict(settings), sort_keys=True) + fingerprint_of(train)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _averaged_accuracy(model: Any, split: Split) -> float:
-    variables = model.trainable_variables
-    current = [np.asarray(variable) for variable in variables]
-    model.optimizer.finalize_variable_values(variables)
-    try:
-        logits = predict_logits(model, split.images)
-    finally:
-        for variable, value in zip(variables, current, strict=True):
-            variable.assign(value)
-    return float((logits.argmax(axis=1) == split.labels).mean())

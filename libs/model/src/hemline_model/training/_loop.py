@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from hemline_model._decode import ImageArray
 from hemline_model._errors import BadDataset, Stopped
+from hemline_model.training._average import WeightAverage
 from hemline_model.training._checkpoint import Checkpoint, Position
 from hemline_model.training._keras import keras
 
@@ -71,14 +72,15 @@ def run_plan(
     checkpoint_dir: Path | None = None,
     on_step: Callable[[int, float], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
-    evaluate: Callable[[Position, float], dict[str, float] | None] | None = None,
+    evaluate: Callable[[Position], dict[str, float]] | None = None,
+    evaluate_every: int = 1,
 ) -> Position:
     """Train `model` in place by `plan` and leave the averaged weights in it.
 
     `batches_from(step)` yields the batches from that step on; called again with the same step it
     must yield the same ones, so that a resumed run repeats nothing and skips nothing.
-    `evaluate(position, progress)` is called after each step, with the averaged weights available
-    through the model's optimizer; what it returns is noted.
+    `evaluate(position)`, called with the averaged weights in the model whenever `evaluate_every`
+    steps are done, returns what is to be noted.
 
     Raises:
         Stopped: `should_stop` said so; a checkpoint was written first, when there is a place for it.
@@ -86,15 +88,16 @@ def run_plan(
         BadDataset: the batches ran out.
     """
     optimizer = _compile(model, plan)
+    average = WeightAverage(model, plan.averaging)
     checkpoint = Checkpoint(checkpoint_dir, plan.fingerprint()) if checkpoint_dir else None
-    position = checkpoint.restore(model, optimizer) if checkpoint else Position()
+    position = checkpoint.restore(model, optimizer, average) if checkpoint else Position()
     batches = batches_from(position.step)
     begun = time.monotonic() - position.elapsed_s
     saved_at = time.monotonic()
     while (progress := plan.progress(position)) < 1:
         if should_stop is not None and should_stop():
             if checkpoint:
-                checkpoint.write(position, model, optimizer)
+                checkpoint.write(position, model, optimizer, average)
             raise Stopped(f"training was stopped after step {position.step:,}; it can be resumed")
         # The first step must not be lost to a rate of zero, so it takes that of its own end.
         rate = learning_rate_at(max(progress, 1 / plan.steps), plan.learning_rate, plan.warm_up)
@@ -108,26 +111,22 @@ def run_plan(
         position.step += 1
         position.elapsed_s = time.monotonic() - begun
         position.losses.append(loss)
+        average.update(position.step)
         if on_step is not None:
             on_step(position.step, loss)
-        if evaluate is not None and (note := evaluate(position, plan.progress(position))):
-            position.notes.append(note)
+        if evaluate is not None and position.step % evaluate_every == 0:
+            with average.installed():
+                position.notes.append(evaluate(position))
         if checkpoint and time.monotonic() - saved_at >= plan.checkpoint_every_s:
-            checkpoint.write(position, model, optimizer)
+            checkpoint.write(position, model, optimizer, average)
             saved_at = time.monotonic()
-    optimizer.finalize_variable_values(model.trainable_variables)
+    average.install()
     _settle_statistics(model, batches_from(0))
     return position
 
 
 def _compile(model: Any, plan: Plan) -> Any:
-    optimizer = keras.optimizers.AdamW(
-        plan.learning_rate,
-        weight_decay=plan.weight_decay,
-        use_ema=True,
-        ema_momentum=plan.averaging,
-        ema_overwrite_frequency=None,
-    )
+    optimizer = keras.optimizers.AdamW(plan.learning_rate, weight_decay=plan.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     num_classes = model.output_shape[-1]
     smoothing = plan.label_smoothing

@@ -1,8 +1,18 @@
 """What can be set about the network, its augmentation and its training."""
 
 from dataclasses import dataclass, field
+from typing import Any
+
+from hemline_model._errors import BadSettings
 
 __all__ = ["AugmentSettings", "FineTuneSettings", "NetworkSettings", "TrainSettings"]
+
+
+def _between(settings: Any, low: float, high: float, *names: str) -> None:
+    for name in names:
+        value = getattr(settings, name)
+        if not low <= value <= high:
+            raise BadSettings(f"{name} is {value}; expected a value from {low:g} to {high:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +24,11 @@ class NetworkSettings:
 
     blocks: tuple[int, ...] = (1, 1)
     """Residual blocks (two 3x3 convolutions each) per stage; each stage halves the picture."""
+
+    def __post_init__(self) -> None:
+        _between(self, 0.1, 16, "width")
+        if not self.blocks or not all(0 <= number <= 16 for number in self.blocks):
+            raise BadSettings(f"blocks is {self.blocks}; expected 0 to 16 blocks for each stage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +43,9 @@ class AugmentSettings:
 
     erase: float = 0.5
     """Largest side of the rectangle painted over in half of the images, as a fraction of theirs."""
+
+    def __post_init__(self) -> None:
+        _between(self, 0, 0.9, "shift", "erase")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +86,15 @@ class TrainSettings:
     network: NetworkSettings = field(default_factory=NetworkSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
 
+    def __post_init__(self) -> None:
+        _between(self, 1, 100_000, "epochs")
+        _between(self, 1, 65_536, "batch_size")
+        _between(self, 0, 10, "learning_rate", "weight_decay")
+        _between(self, 0, 0.99, "warm_up", "label_smoothing")
+        _between(self, 0, 0.99999, "averaging")
+        if self.budget_s is not None:
+            _between(self, 1, 31_536_000, "budget_s")
+
 
 @dataclass(frozen=True, slots=True)
 class FineTuneSettings:
@@ -96,3 +123,9 @@ class FineTuneSettings:
 
     seed: int = 0
     """Of the augmentation."""
+
+    def __post_init__(self) -> None:
+        _between(self, 1, 1_000_000, "steps")
+        _between(self, 0, 10, "learning_rate", "weight_decay")
+        _between(self, 0, 0.99, "warm_up", "label_smoothing")
+        _between(self, 0, 0.99999, "averaging")

@@ -1,0 +1,179 @@
+"""The five functions most people need: train, test, predict, export, inspect."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hemline_model._card import Card, read_card, read_verified
+from hemline_model._contract import InputContract
+from hemline_model._data import Dataset, dataset
+from hemline_model._decode import ImageArray, decode
+from hemline_model._errors import BadImage, BadModel, BadSettings
+from hemline_model._evaluate import Evaluation, evaluate
+from hemline_model._serving import Classifier, load
+from hemline_model._split import SplitName
+
+if TYPE_CHECKING:
+    from hemline_model.training import Builder, TrainSettings
+
+__all__ = ["Answer", "export", "inspect", "predict", "test", "train"]
+
+AnyPath = str | os.PathLike[str]
+
+_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one image file was taken for, or why it could not be looked at."""
+
+    path: Path
+    label: int | None
+    label_name: str | None
+    confidence: float | None
+    error: str | None = None
+
+
+def train(
+    data: AnyPath | Dataset,
+    out: AnyPath,
+    *,
+    settings: "TrainSettings | None" = None,
+    contract: InputContract | None = None,
+    build: "Builder | None" = None,
+    on_step: Callable[[int, float], None] | None = None,
+    on_note: Callable[[dict[str, float]], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Card:
+    """Train a classifier on `data` and write it to the new directory `out`.
+
+    Called again after being killed, it goes on from the last checkpoint. `build` makes a network of
+    your own: it takes the data set and the settings and returns a Keras model, uint8 images in, one
+    logit a class out.
+
+    Raises:
+        BadDataset: the data cannot be used.
+        BadSettings: a setting is wrong, or `out` holds something already.
+        MissingExtra: Keras is not installed.
+        Stopped: `should_stop` returned True.
+    """
+    from hemline_model import training
+
+    opened = data if isinstance(data, Dataset) else dataset(data, contract)
+    return training.train_to_directory(
+        opened,
+        Path(out),
+        settings or training.TrainSettings(),
+        build=build,
+        on_step=on_step,
+        on_note=on_note,
+        should_stop=should_stop,
+    )
+
+
+def test(
+    model: AnyPath, data: AnyPath | Dataset, *, split: SplitName = "test", threads: int = 2
+) -> Evaluation:
+    """Score the model in a directory on one split of a data set.
+
+    Raises:
+        BadModel: the model directory is incomplete or altered.
+        BadDataset: the data cannot be used, has no such split, or has other classes.
+    """
+    classifier = load(model, threads)
+    card = classifier.card
+    opened = data if isinstance(data, Dataset) else dataset(data, card.input)
+    if opened.classes != card.classes:
+        raise BadModel(
+            f"the model knows the classes {', '.join(card.classes[:5])}, … ({len(card.classes)}); "
+            f"the data has {', '.join(opened.classes[:5])}, … ({len(opened.classes)}): expected "
+            "the same names in the same order"
+        )
+    if opened.input != card.input:
+        raise BadModel(f"the model takes {card.input} images; the data has {opened.input}")
+    return evaluate(classifier, opened.split(split))
+
+
+def predict(model: AnyPath, images: Iterable[AnyPath], *, threads: int = 2) -> Iterator[Answer]:
+    """Classify image files, in order; one that cannot be decoded gets an answer with `error` set.
+
+    Raises:
+        BadModel: the model directory is incomplete or altered.
+    """
+    classifier = load(model, threads)
+    waiting: list[Path] = []
+    for image in images:
+        waiting.append(Path(image))
+        if len(waiting) == _BATCH:
+            yield from _answer(classifier, waiting)
+            waiting = []
+    yield from _answer(classifier, waiting)
+
+
+def export(model: AnyPath, out: AnyPath) -> Path:
+    """Copy a model's serving graph, verified, to the new file `out` (ONNX).
+
+    Raises:
+        BadModel: the model directory is incomplete or altered.
+        BadSettings: `out` exists or has another suffix than `.onnx`.
+    """
+    target = Path(out)
+    if target.suffix != ".onnx":
+        raise BadSettings(
+            f"{target} does not end in .onnx; expected a file name for the ONNX graph"
+        )
+    if target.exists():
+        raise BadSettings(f"{target} exists already; expected a new file name")
+    graph = read_verified(Path(model), read_card(Path(model)), "model.onnx")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_suffix(".tmp")
+    temporary.write_bytes(graph)
+    shutil.move(temporary, target)
+    return target
+
+
+def inspect(path: AnyPath) -> Card | Dataset:
+    """The card of a model directory (its files verified), or the data set at a path or name.
+
+    Raises:
+        BadModel: a model directory that is incomplete or altered.
+        BadDataset: neither a model nor a data set is there.
+    """
+    directory = Path(path)
+    if not (directory / "card.json").is_file():
+        return dataset(path)
+    card = read_card(directory)
+    for name in card.files:
+        read_verified(directory, card, name)
+    return card
+
+
+def _answer(classifier: Classifier, paths: list[Path]) -> Iterator[Answer]:
+    decoded: dict[int, ImageArray] = {}
+    errors: dict[int, str] = {}
+    for number, path in enumerate(paths):
+        try:
+            decoded[number] = decode(path.read_bytes(), classifier.card.input)
+        except OSError as error:
+            errors[number] = error.strerror or "cannot be read"
+        except BadImage as error:
+            errors[number] = str(error)
+    found = dict(zip(decoded, _classify(classifier, list(decoded.values())), strict=True))
+    for number, path in enumerate(paths):
+        if number in errors:
+            yield Answer(path, None, None, None, errors[number])
+        else:
+            label, confidence = found[number]
+            yield Answer(path, label, classifier.name_of(label), confidence)
+
+
+def _classify(classifier: Classifier, images: list[ImageArray]) -> list[tuple[int, float]]:
+    if not images:
+        return []
+    predictions = classifier.predict(np.stack(images))
+    return list(zip(predictions.labels.tolist(), predictions.confidence.tolist(), strict=True))

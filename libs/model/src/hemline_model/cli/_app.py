@@ -1,0 +1,128 @@
+"""The commands `train`, `test`, `predict`, `export` and `inspect`."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hemline_model import _functions as functions
+from hemline_model._card import Card
+from hemline_model._data import Dataset
+from hemline_model._pretrained import pretrained
+from hemline_model.cli._common import one_line_errors
+from hemline_model.cli._train import train
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train an image classifier on your own data, judge it and use it.",
+)
+app.command()(train)
+
+_Model = Annotated[
+    Path | None,
+    typer.Option("--model", "-m", help="Model directory. [default: the shipped fashion-mnist]"),
+]
+
+
+class _Split(StrEnum):
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+@app.command()
+@one_line_errors
+def test(
+    data: Annotated[str, typer.Argument(help="Data set to test on: a path or a known name.")],
+    model: _Model = None,
+    split: Annotated[_Split, typer.Option(help="Which part of it.")] = _Split.TEST,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure how good a model is on labelled images."""
+    result = functions.test(model or pretrained(), data, split=split.value)
+    low, high = result.interval
+    if as_json:
+        per_class = {
+            score.name: {
+                "images": score.images,
+                "recall": score.recall,
+                "precision": score.precision,
+            }
+            for score in result.classes
+        }
+        document = {
+            "images": result.images,
+            "accuracy": result.accuracy,
+            "interval": [low, high],
+            "calibration_error": result.calibration_after,
+            "classes": per_class,
+            "confusion": result.confusion.tolist(),
+        }
+        typer.echo(json.dumps(document, indent=2))
+        return
+    typer.echo(
+        f"accuracy {result.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}) on "
+        f"{result.images:,} images, calibration error {result.calibration_after:.4f}"
+    )
+    longest = max(len(score.name) for score in result.classes)
+    typer.echo(f"{'class':<{longest}}  images  recall  precision")
+    for score in result.classes:
+        typer.echo(
+            f"{score.name:<{longest}}  {score.images:>6,}  {score.recall:.4f}  {score.precision:.4f}"
+        )
+
+
+@app.command()
+@one_line_errors
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Image files: PNG, JPEG, WebP or .npy.")],
+    model: _Model = None,
+) -> None:
+    """Say what is on images."""
+    failed = 0
+    for answer in functions.predict(model or pretrained(), images):
+        if answer.error is not None:
+            failed += 1
+            typer.echo(f"error: {answer.path}: {answer.error}", err=True)
+        else:
+            typer.echo(f"{answer.path}  {answer.label_name}  {answer.confidence:.3f}")
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+@one_line_errors
+def export(
+    out: Annotated[Path, typer.Argument(help="New file for the graph, ending in .onnx.")],
+    model: _Model = None,
+) -> None:
+    """Copy a model's serving graph (ONNX: uint8 images in, logits out) to a file."""
+    typer.echo(functions.export(model or pretrained(), out))
+
+
+@app.command()
+@one_line_errors
+def inspect(
+    path: Annotated[str, typer.Argument(help="A model directory, or a data set's path or name.")],
+) -> None:
+    """Show a model's card, or what a data set holds and what is wrong with it."""
+    found = functions.inspect(path)
+    if isinstance(found, Card):
+        typer.echo(found.model_dump_json(indent=2))
+        return
+    _show_dataset(found)
+
+
+def _show_dataset(data: Dataset) -> None:
+    typer.echo(f"{data.name}: {len(data.classes)} classes, {data.input} images")
+    for name, split in data.splits.items():
+        counts = [int((split.labels == number).sum()) for number in range(len(data.classes))]
+        typer.echo(f"{name}: {len(split):,} images, {min(counts):,} to {max(counts):,} a class")
+    for problem in data.problems:
+        typer.echo(f"problem: {problem}")

@@ -1,0 +1,136 @@
+"""One whole training, from a data set to a model directory with its card, log and report."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hemline_model._card import Card
+from hemline_model._data import Dataset, Split
+from hemline_model._errors import BadSettings
+from hemline_model._evaluate import Evaluation, score
+from hemline_model.training._calibrate import Logits, fit_temperature, predict_logits
+from hemline_model.training._checkpoint import Position
+from hemline_model.training._export import export
+from hemline_model.training._fit import Builder, Fit, fingerprint_of, fit
+from hemline_model.training._network import count_multiply_adds
+from hemline_model.training._settings import TrainSettings
+
+__all__ = ["train_to_directory", "working_directory"]
+
+_COMPARED = 256
+
+
+def working_directory(out_dir: Path) -> Path:
+    """Where the checkpoint and log of a training lie until its model directory appears."""
+    return out_dir.with_name(out_dir.name + ".training")
+
+
+def train_to_directory(
+    data: Dataset,
+    out_dir: Path,
+    settings: TrainSettings,
+    *,
+    build: Builder | None = None,
+    on_step: Callable[[int, float], None] | None = None,
+    on_note: Callable[[dict[str, float]], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Card:
+    """Train, calibrate on validation, look at the test split once, export.
+
+    A run that was stopped or killed resumes from `<out_dir>.training` when called again.
+
+    Raises:
+        BadSettings: `out_dir` holds something already, or the checkpoint belongs to other settings.
+        Stopped: `should_stop` returned True.
+    """
+    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+        raise BadSettings(f"{out_dir} exists already; expected a new directory for the model")
+    work = working_directory(out_dir)
+    work.mkdir(parents=True, exist_ok=True)
+    fitted = fit(
+        data,
+        settings,
+        build=build,
+        checkpoint_dir=work,
+        on_step=on_step,
+        on_note=on_note,
+        should_stop=should_stop,
+    )
+    result = _judge(fitted, data)
+    fields = {
+        "name": data.name,
+        "classes": data.classes,
+        "temperature": result.temperature,
+        "metrics": result.metrics(),
+        "parameters": {
+            **dataclasses.asdict(settings),
+            "steps": fitted.position.step,
+            "elapsed_s": round(fitted.position.elapsed_s, 1),
+            "num_parameters": int(fitted.model.count_params()),
+            "multiply_adds": count_multiply_adds(fitted.model),
+        },
+        "data": _describe(data),
+    }
+    model_dir = work / "model"
+    shutil.rmtree(model_dir, ignore_errors=True)
+    some = np.asarray(data.split("validation").images[:_COMPARED])
+    card = export(fitted.model, fields, model_dir, samples=some)
+    _write_log(fitted.position, fields, model_dir / "training.jsonl")
+    if out_dir.exists():
+        out_dir.rmdir()
+    model_dir.rename(out_dir)
+    shutil.rmtree(work)
+    return card
+
+
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    temperature: float
+    validation: Evaluation
+    test: Evaluation | None
+
+    def metrics(self) -> dict[str, float]:
+        found = {
+            "validation_accuracy": self.validation.accuracy,
+            "validation_calibration_error": self.validation.calibration_after,
+        }
+        if self.test is not None:
+            found["test_accuracy"] = self.test.accuracy
+            found["test_calibration_error_before"] = self.test.calibration_before
+            found["test_calibration_error"] = self.test.calibration_after
+        return {name: round(value, 6) for name, value in found.items()}
+
+
+def _judge(fitted: Fit, data: Dataset) -> _Judgement:
+    def evaluate(split: Split, logits: Logits) -> Evaluation:
+        return score(logits, split, data.classes, temperature)
+
+    validation = data.split("validation")
+    logits = predict_logits(fitted.model, validation.images)
+    temperature = fit_temperature(logits, validation.labels)
+    test = data.splits.get("test")
+    return _Judgement(
+        temperature,
+        evaluate(validation, logits),
+        evaluate(test, predict_logits(fitted.model, test.images)) if test else None,
+    )
+
+
+def _describe(data: Dataset) -> dict[str, Any]:
+    return {
+        "name": data.name,
+        "images": {name: len(split) for name, split in data.splits.items()},
+        "fingerprint": {name: fingerprint_of(split) for name, split in data.splits.items()},
+        "problems": len(data.problems),
+    }
+
+
+def _write_log(position: Position, fields: dict[str, Any], path: Path) -> None:
+    lines = [*position.notes, {"step": position.step, **fields["metrics"]}]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
