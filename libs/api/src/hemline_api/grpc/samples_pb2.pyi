@@ -53,12 +53,14 @@ class SnapshotReply(_message.Message):
     def __init__(self, snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., channels: _Optional[int] = ..., class_names: _Optional[_Iterable[str]] = ..., train_samples: _Optional[int] = ..., validation_samples: _Optional[int] = ..., test_samples: _Optional[int] = ...) -> None: ...
 
 class SummaryRequest(_message.Message):
-    __slots__ = ("since", "window")
+    __slots__ = ("since", "window", "answered_since")
     SINCE_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_SINCE_FIELD_NUMBER: _ClassVar[int]
     since: Snapshot
     window: int
-    def __init__(self, since: _Optional[_Union[Snapshot, _Mapping]] = ..., window: _Optional[int] = ...) -> None: ...
+    answered_since: Snapshot
+    def __init__(self, since: _Optional[_Union[Snapshot, _Mapping]] = ..., window: _Optional[int] = ..., answered_since: _Optional[_Union[Snapshot, _Mapping]] = ...) -> None: ...
 
 class Summary(_message.Message):
     __slots__ = ("snapshot", "images", "labelled", "stream_images", "stream_labelled", "fresh_labelled", "waiting_for_label", "waiting_for_image", "unknown_labels", "classes", "versions")
