@@ -11,6 +11,7 @@ from hemline_client_sim._errors import BadDrift, BadJournal, BadSchedule, Simula
 from hemline_client_sim._journal import Header, Journal, read_journal
 from hemline_client_sim._phases import Phase, Phases
 from hemline_client_sim._schedule import DelayShape, Schedule
+from hemline_client_sim._status import BinStatus, PhaseStatus, Status, TallyStatus, WindowStatus
 from hemline_client_sim._stream import Encoding, Picture, Stream
 from hemline_client_sim._window import AccuracyBins, AccuracyWindow, Bin, Share
 
@@ -23,6 +24,7 @@ __all__ = [
     "BadJournal",
     "BadSchedule",
     "Bin",
+    "BinStatus",
     "Books",
     "Change",
     "Counts",
@@ -31,13 +33,17 @@ __all__ = [
     "Header",
     "Journal",
     "Phase",
+    "PhaseStatus",
     "Phases",
     "Picture",
     "Schedule",
     "Share",
     "SimulatorError",
+    "Status",
     "Stream",
     "Tally",
+    "TallyStatus",
+    "WindowStatus",
     "audit",
     "read_journal",
     "transform",

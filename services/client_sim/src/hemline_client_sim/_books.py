@@ -265,10 +265,10 @@ class Books:
         """Labels still to send."""
         return sum(1 for _ in self.unlabelled())
 
-    def truth(self, n: int) -> int | None:
-        """What an open image shows."""
+    def waiting_plan(self, n: int) -> Planned | None:
+        """The plan of an image that has no answer yet; None for every other."""
         opened = self._open.get(n)
-        return opened.plan.label if opened else None
+        return opened.plan if opened is not None and opened.answer is None else None
 
     @property
     def settled(self) -> bool:
