@@ -52,10 +52,11 @@ class RolloutStatus(Status):
     revision: int = Field(description="Grows with every change.")
     stable: int = Field(description="The version that answers.")
     canary: CanaryStatus | None = Field(default=None, description="A version on trial beside it.")
+    previous: int | None = Field(default=None, description="The version that answered before.")
+    pin: int | None = Field(default=None, description="The pin that was followed.")
     memory: Annotated[str, Field(max_length=4096)] | None = Field(
-        default=None, description="What the lifecycle must remember of the canary, as JSON."
+        default=None, description="What must be remembered of a trial, as JSON."
     )
-    seen_by: int | None = Field(default=None, description="Pods that serve this revision.")
 
 
 class AttemptStatus(Status):

@@ -1,0 +1,258 @@
+"""Pods of the components: what they have in common."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from hemline_api.resources import (
+    BrokerType,
+    ClassifierSpec,
+    Mode,
+    PodSettings,
+    SaslMechanism,
+)
+
+from hemline_operator.plan._names import ROLLOUT_FILE, Key, component_labels
+from hemline_operator.plan._platform import Platform
+
+__all__ = ["GRPC_PORT", "HTTP_PORT", "Container", "broker_url", "lake_uri", "pod_spec", "probe"]
+
+Object = dict[str, Any]
+
+HTTP_PORT: Final = 9090
+GRPC_PORT: Final = 50051
+_LAKE: Final = "/lake"
+_ROLLOUT: Final = "/etc/hemline/rollout"
+_BROKER: Final = "/etc/hemline/broker"
+ROLLOUT_PATH: Final = f"{_ROLLOUT}/{ROLLOUT_FILE}"
+CACHE: Final = "/var/cache/hemline"
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container: what runs, and which of the classifier's parts it is given."""
+
+    name: str
+    command: Sequence[str]
+    image: str
+    resources: Mapping[str, Any]
+    ports: Mapping[str, int] = field(default_factory=dict)
+    probes: Mapping[str, Object] = field(default_factory=dict)
+    broker: bool = False
+    rollout: bool = False
+
+
+def broker_url(spec: ClassifierSpec) -> str:
+    """The broker as the services' option names it. It carries no credentials."""
+    scheme = "pubsub" if spec.broker.type is BrokerType.PUB_SUB else "kafka"
+    return f"{scheme}://{spec.broker.address}"
+
+
+def lake_uri(spec: ClassifierSpec) -> str:
+    """The lake as the services' option names it."""
+    return spec.storage.uri or f"file://{_LAKE}"
+
+
+def probe(path: str = "/healthz", *, period: int, failures: int) -> Object:
+    """An HTTP probe of the metrics port."""
+    return {
+        "httpGet": {"path": path, "port": "http"},
+        "periodSeconds": period,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }
+
+
+def pod_spec(
+    key: Key,
+    spec: ClassifierSpec,
+    platform: Platform,
+    settings: PodSettings,
+    container: Container,
+    *,
+    before: Sequence[Container] = (),
+    work: bool = False,
+    grace_seconds: int = 45,
+) -> Object:
+    """A pod that runs under the restricted Pod Security Standard.
+
+    Args:
+        key: the classifier's name.
+        spec: the classifier.
+        platform: settings of the operator.
+        settings: where it runs.
+        container: what it runs.
+        before: what runs to its end first.
+        work: give it a folder for what must outlive the pod (checkpoints).
+        grace_seconds: time to finish what is in flight after SIGTERM.
+    """
+    everything = (*before, container)
+    out: Object = {
+        "serviceAccountName": key.account,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": grace_seconds,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": platform.user,
+            "runAsGroup": platform.user,
+            "fsGroup": platform.user,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(key, spec, platform, container, work=work)],
+        "volumes": _volumes(
+            key,
+            spec,
+            work=work,
+            broker=any(one.broker for one in everything),
+            rollout=any(one.rollout for one in everything),
+        ),
+    }
+    if before:
+        out["initContainers"] = [_container(key, spec, platform, one, work=False) for one in before]
+    if platform.pull_secrets:
+        out["imagePullSecrets"] = [{"name": name} for name in platform.pull_secrets]
+    if settings.node_selector:
+        out["nodeSelector"] = dict(settings.node_selector)
+    if settings.tolerations:
+        out["tolerations"] = [
+            one.model_dump(by_alias=True, exclude_none=True, mode="json")
+            for one in settings.tolerations
+        ]
+    if settings.priority_class_name:
+        out["priorityClassName"] = settings.priority_class_name
+    if settings.runtime_class_name:
+        out["runtimeClassName"] = settings.runtime_class_name
+    if spec.storage.uri is None and spec.storage.access_mode == "ReadWriteOnce":
+        # The volume is attached to one node: pods that need it go where the first of them went.
+        out["affinity"] = {"podAffinity": _same_node(key)}
+    return out
+
+
+def _same_node(key: Key) -> Object:
+    labels = component_labels(key, "any")
+    return {
+        "preferredDuringSchedulingIgnoredDuringExecution": [
+            {
+                "weight": 100,
+                "podAffinityTerm": {
+                    "topologyKey": "kubernetes.io/hostname",
+                    "labelSelector": {
+                        "matchLabels": {
+                            name: labels[name]
+                            for name in ("app.kubernetes.io/instance", "app.kubernetes.io/part-of")
+                        }
+                    },
+                },
+            }
+        ]
+    }
+
+
+def _container(
+    key: Key, spec: ClassifierSpec, platform: Platform, container: Container, *, work: bool
+) -> Object:
+    mounts: list[Object] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108  # the pod's own
+    mounts.append({"name": "cache", "mountPath": CACHE})
+    if spec.storage.uri is None:
+        mounts.append({"name": "lake", "mountPath": _LAKE, "subPath": "lake"})
+    if work:
+        shared = spec.storage.uri is None
+        mounts.append(
+            {"name": "lake" if shared else "work", "mountPath": "/work"}
+            | ({"subPath": "work"} if shared else {})
+        )
+    if container.rollout:
+        mounts.append({"name": "rollout", "mountPath": _ROLLOUT, "readOnly": True})
+    environment = [
+        {"name": "HOME", "value": "/tmp"},  # noqa: S108
+        {"name": "HEMLINE_LOG_FORMAT", "value": "json"},
+    ]
+    if container.broker:
+        environment += _broker_environment(key, spec)
+        if _broker_secret(key, spec):
+            mounts.append({"name": "broker", "mountPath": _BROKER, "readOnly": True})
+    out: Object = {
+        "name": container.name,
+        "image": container.image,
+        "imagePullPolicy": platform.pull_policy,
+        "command": list(container.command),
+        "env": environment,
+        "resources": container.resources,
+        "volumeMounts": mounts,
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        **container.probes,
+    }
+    if container.ports:
+        out["ports"] = [
+            {"name": name, "containerPort": port, "protocol": "TCP"}
+            for name, port in container.ports.items()
+        ]
+    if spec.storage.secret_name:
+        out["envFrom"] = [{"secretRef": {"name": spec.storage.secret_name}}]
+    return out
+
+
+def _volumes(
+    key: Key, spec: ClassifierSpec, *, work: bool, broker: bool, rollout: bool
+) -> list[Object]:
+    volumes: list[Object] = [{"name": name, "emptyDir": {}} for name in ("tmp", "cache")]
+    if spec.storage.uri is None:
+        volumes.append({"name": "lake", "persistentVolumeClaim": {"claimName": key.lake}})
+    elif work:
+        volumes.append({"name": "work", "emptyDir": {}})
+    if rollout:
+        volumes.append({"name": "rollout", "configMap": {"name": key.rollout}})
+    if broker and (secret := _broker_secret(key, spec)):
+        volumes.append({"name": "broker", "secret": {"secretName": secret}})
+    return volumes
+
+
+def _broker_secret(key: Key, spec: ClassifierSpec) -> str | None:
+    if spec.broker.secret_name:
+        return spec.broker.secret_name
+    return kafka_user(key) if spec.broker.sasl and spec.broker.strimzi_cluster else None
+
+
+def kafka_user(key: Key) -> str:
+    """Strimzi's user of a classifier, and the Secret that Strimzi makes for it."""
+    return f"{key.namespace}.{key.name}"
+
+
+def _broker_environment(key: Key, spec: ClassifierSpec) -> list[Object]:
+    secret = _broker_secret(key, spec)
+    if spec.broker.type is BrokerType.PUB_SUB:
+        if not secret:
+            return []
+        return [{"name": "GOOGLE_APPLICATION_CREDENTIALS", "value": f"{_BROKER}/key.json"}]
+    tls = spec.broker.tls is Mode.ENABLED
+    protocol = ("SASL_" if spec.broker.sasl else "") + ("SSL" if tls else "PLAINTEXT")
+    if protocol == "PLAINTEXT":
+        return []
+    environment: list[Object] = [{"name": "HEMLINE_KAFKA_SECURITY_PROTOCOL", "value": protocol}]
+    if tls and spec.broker.secret_name:
+        environment.append({"name": "HEMLINE_KAFKA_CA_FILE", "value": f"{_BROKER}/ca.crt"})
+    if spec.broker.sasl and secret:
+        environment.append(
+            {"name": "HEMLINE_KAFKA_SASL_MECHANISM", "value": _mechanism(spec.broker.sasl)}
+        )
+        environment.append(
+            _from_secret("HEMLINE_KAFKA_USERNAME", secret, "username")
+            if spec.broker.secret_name
+            else {"name": "HEMLINE_KAFKA_USERNAME", "value": secret}
+        )
+        environment.append(_from_secret("HEMLINE_KAFKA_PASSWORD", secret, "password"))
+    return environment
+
+
+def _mechanism(mechanism: SaslMechanism) -> str:
+    return mechanism.value
+
+
+def _from_secret(variable: str, secret: str, entry: str) -> Object:
+    return {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": entry}}}
