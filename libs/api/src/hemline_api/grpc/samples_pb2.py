@@ -24,39 +24,39 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\rsamples.proto\x12\x12hemline.samples.v1\"?\n\x08Snapshot\x12\x0e\n\x06images\x18\x01 \x01(\x04\x12\x0e\n\x06labels\x18\x02 \x01(\x04\x12\x13\n\x0bpredictions\x18\x03 \x01(\x04\"\"\n\x13TakeSnapshotRequest\x12\x0b\n\x03tag\x18\x01 \x01(\t\"\xce\x01\n\rSnapshotReply\x12.\n\x08snapshot\x18\x01 \x01(\x0b\x32\x1c.hemline.samples.v1.Snapshot\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\r\n\x05width\x18\x03 \x01(\r\x12\x10\n\x08\x63hannels\x18\x04 \x01(\r\x12\x13\n\x0b\x63lass_names\x18\x05 \x03(\t\x12\x15\n\rtrain_samples\x18\x06 \x01(\x04\x12\x1a\n\x12validation_samples\x18\x07 \x01(\x04\x12\x14\n\x0ctest_samples\x18\x08 \x01(\x04\"\x83\x01\n\x0eSummaryRequest\x12+\n\x05since\x18\x01 \x01(\x0b\x32\x1c.hemline.samples.v1.Snapshot\x12\x0e\n\x06window\x18\x02 \x01(\r\x12\x34\n\x0e\x61nswered_since\x18\x03 \x01(\x0b\x32\x1c.hemline.samples.v1.Snapshot\"\xd9\x02\n\x07Summary\x12.\n\x08snapshot\x18\x01 \x01(\x0b\x32\x1c.hemline.samples.v1.Snapshot\x12\x0e\n\x06images\x18\x02 \x01(\x04\x12\x10\n\x08labelled\x18\x03 \x01(\x04\x12\x15\n\rstream_images\x18\x04 \x01(\x04\x12\x17\n\x0fstream_labelled\x18\x05 \x01(\x04\x12\x16\n\x0e\x66resh_labelled\x18\x06 \x01(\x04\x12\x19\n\x11waiting_for_label\x18\x07 \x01(\x04\x12\x19\n\x11waiting_for_image\x18\x08 \x01(\x04\x12\x16\n\x0eunknown_labels\x18\t \x01(\x04\x12/\n\x07\x63lasses\x18\n \x03(\x0b\x32\x1e.hemline.samples.v1.ClassCount\x12\x35\n\x08versions\x18\x0b \x03(\x0b\x32#.hemline.samples.v1.VersionAccuracy\",\n\nClassCount\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08labelled\x18\x02 \x01(\x04\"W\n\x0fVersionAccuracy\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x10\n\x08labelled\x18\x02 \x01(\x04\x12\x0f\n\x07\x63orrect\x18\x03 \x01(\x04\x12\x10\n\x08\x61nswered\x18\x04 \x01(\x04\"P\n\x03Mix\x12\x16\n\x0e\x66resh_fraction\x18\x01 \x01(\x01\x12\x31\n\x0b\x66resh_since\x18\x02 \x01(\x0b\x32\x1c.hemline.samples.v1.Snapshot\"\xc1\x02\n\x0c\x42\x61tchRequest\x12.\n\x08snapshot\x18\x01 \x01(\x0b\x32\x1c.hemline.samples.v1.Snapshot\x12\r\n\x05split\x18\x02 \x01(\t\x12\x0c\n\x04seed\x18\x03 \x01(\x04\x12\r\n\x05shard\x18\x04 \x01(\r\x12\x12\n\nnum_shards\x18\x05 \x01(\r\x12\x10\n\x08position\x18\x06 \x01(\x04\x12\x12\n\nbatch_size\x18\x07 \x01(\r\x12\x13\n\x0bnum_batches\x18\x08 \x01(\x04\x12$\n\x03mix\x18\t \x01(\x0b\x32\x17.hemline.samples.v1.Mix\x12*\n\x06origin\x18\n \x01(\x0e\x32\x1a.hemline.samples.v1.Origin\x12\x34\n\x0elabelled_since\x18\x0b \x01(\x0b\x32\x1c.hemline.samples.v1.Snapshot\"N\n\x0bSampleBatch\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x0e\n\x06images\x18\x02 \x01(\x0c\x12\x0e\n\x06labels\x18\x03 \x03(\x03\x12\r\n\x05\x66resh\x18\x04 \x01(\r\"\x1c\n\rReportRequest\x12\x0b\n\x03uid\x18\x01 \x01(\t\"\x1d\n\x0bReportReply\x12\x0e\n\x06report\x18\x01 \x01(\x0c*>\n\x06Origin\x12\x0e\n\nORIGIN_ANY\x10\x00\x12\x11\n\rORIGIN_IMPORT\x10\x01\x12\x11\n\rORIGIN_STREAM\x10\x02\x32\xe9\x02\n\rSampleService\x12\\\n\x0cTakeSnapshot\x12\'.hemline.samples.v1.TakeSnapshotRequest\x1a!.hemline.samples.v1.SnapshotReply\"\x00\x12O\n\nGetSummary\x12\".hemline.samples.v1.SummaryRequest\x1a\x1b.hemline.samples.v1.Summary\"\x00\x12V\n\rStreamBatches\x12 .hemline.samples.v1.BatchRequest\x1a\x1f.hemline.samples.v1.SampleBatch\"\x00\x30\x01\x12Q\n\tGetReport\x12!.hemline.samples.v1.ReportRequest\x1a\x1f.hemline.samples.v1.ReportReply\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\rsamples.proto\x12\x12hemline.samples.v1\"?\n\x08Snapshot\x12\x0e\n\x06images\x18\x01 \x01(\x04\x12\x0e\n\x06labels\x18\x02 \x01(\x04\x12\x13\n\x0bpredictions\x18\x03 \x01(\x04\"U\n\x13TakeSnapshotRequest\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x31\n\x0b\x66resh_since\x18\x02 \x01(\x0b\x32\x1c.hemline.samples.v1.Snapshot\"\x8d\x02\n\rSnapshotReply\x12.\n\x08snapshot\x18\x01 \x01(\x0b\x32\x1c.hemline.samples.v1.Snapshot\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\r\n\x05width\x18\x03 \x01(\r\x12\x10\n\x08\x63hannels\x18\x04 \x01(\r\x12\x13\n\x0b\x63lass_names\x18\x05 \x03(\t\x12\x15\n\rtrain_samples\x18\x06 \x01(\x04\x12\x1a\n\x12validation_samples\x18\x07 \x01(\x04\x12\x14\n\x0ctest_samples\x18\x08 \x01(\x04\x12\x1b\n\x13\x66resh_train_samples\x18\t \x01(\x04\x12 \n\x18\x66resh_validation_samples\x18\n \x01(\x04\"\x83\x01\n\x0eSummaryRequest\x12+\n\x05since\x18\x01 \x01(\x0b\x32\x1c.hemline.samples.v1.Snapshot\x12\x0e\n\x06window\x18\x02 \x01(\r\x12\x34\n\x0e\x61nswered_since\x18\x03 \x01(\x0b\x32\x1c.hemline.samples.v1.Snapshot\"\xd9\x02\n\x07Summary\x12.\n\x08snapshot\x18\x01 \x01(\x0b\x32\x1c.hemline.samples.v1.Snapshot\x12\x0e\n\x06images\x18\x02 \x01(\x04\x12\x10\n\x08labelled\x18\x03 \x01(\x04\x12\x15\n\rstream_images\x18\x04 \x01(\x04\x12\x17\n\x0fstream_labelled\x18\x05 \x01(\x04\x12\x16\n\x0e\x66resh_labelled\x18\x06 \x01(\x04\x12\x19\n\x11waiting_for_label\x18\x07 \x01(\x04\x12\x19\n\x11waiting_for_image\x18\x08 \x01(\x04\x12\x16\n\x0eunknown_labels\x18\t \x01(\x04\x12/\n\x07\x63lasses\x18\n \x03(\x0b\x32\x1e.hemline.samples.v1.ClassCount\x12\x35\n\x08versions\x18\x0b \x03(\x0b\x32#.hemline.samples.v1.VersionAccuracy\",\n\nClassCount\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08labelled\x18\x02 \x01(\x04\"W\n\x0fVersionAccuracy\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x10\n\x08labelled\x18\x02 \x01(\x04\x12\x0f\n\x07\x63orrect\x18\x03 \x01(\x04\x12\x10\n\x08\x61nswered\x18\x04 \x01(\x04\"P\n\x03Mix\x12\x16\n\x0e\x66resh_fraction\x18\x01 \x01(\x01\x12\x31\n\x0b\x66resh_since\x18\x02 \x01(\x0b\x32\x1c.hemline.samples.v1.Snapshot\"\xc1\x02\n\x0c\x42\x61tchRequest\x12.\n\x08snapshot\x18\x01 \x01(\x0b\x32\x1c.hemline.samples.v1.Snapshot\x12\r\n\x05split\x18\x02 \x01(\t\x12\x0c\n\x04seed\x18\x03 \x01(\x04\x12\r\n\x05shard\x18\x04 \x01(\r\x12\x12\n\nnum_shards\x18\x05 \x01(\r\x12\x10\n\x08position\x18\x06 \x01(\x04\x12\x12\n\nbatch_size\x18\x07 \x01(\r\x12\x13\n\x0bnum_batches\x18\x08 \x01(\x04\x12$\n\x03mix\x18\t \x01(\x0b\x32\x17.hemline.samples.v1.Mix\x12*\n\x06origin\x18\n \x01(\x0e\x32\x1a.hemline.samples.v1.Origin\x12\x34\n\x0elabelled_since\x18\x0b \x01(\x0b\x32\x1c.hemline.samples.v1.Snapshot\"N\n\x0bSampleBatch\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x0e\n\x06images\x18\x02 \x01(\x0c\x12\x0e\n\x06labels\x18\x03 \x03(\x03\x12\r\n\x05\x66resh\x18\x04 \x01(\r\"\x1c\n\rReportRequest\x12\x0b\n\x03uid\x18\x01 \x01(\t\"\x1d\n\x0bReportReply\x12\x0e\n\x06report\x18\x01 \x01(\x0c*>\n\x06Origin\x12\x0e\n\nORIGIN_ANY\x10\x00\x12\x11\n\rORIGIN_IMPORT\x10\x01\x12\x11\n\rORIGIN_STREAM\x10\x02\x32\xe9\x02\n\rSampleService\x12\\\n\x0cTakeSnapshot\x12\'.hemline.samples.v1.TakeSnapshotRequest\x1a!.hemline.samples.v1.SnapshotReply\"\x00\x12O\n\nGetSummary\x12\".hemline.samples.v1.SummaryRequest\x1a\x1b.hemline.samples.v1.Summary\"\x00\x12V\n\rStreamBatches\x12 .hemline.samples.v1.BatchRequest\x1a\x1f.hemline.samples.v1.SampleBatch\"\x00\x30\x01\x12Q\n\tGetReport\x12!.hemline.samples.v1.ReportRequest\x1a\x1f.hemline.samples.v1.ReportReply\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'samples_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ORIGIN']._serialized_start=1511
-  _globals['_ORIGIN']._serialized_end=1573
+  _globals['_ORIGIN']._serialized_start=1625
+  _globals['_ORIGIN']._serialized_end=1687
   _globals['_SNAPSHOT']._serialized_start=37
   _globals['_SNAPSHOT']._serialized_end=100
   _globals['_TAKESNAPSHOTREQUEST']._serialized_start=102
-  _globals['_TAKESNAPSHOTREQUEST']._serialized_end=136
-  _globals['_SNAPSHOTREPLY']._serialized_start=139
-  _globals['_SNAPSHOTREPLY']._serialized_end=345
-  _globals['_SUMMARYREQUEST']._serialized_start=348
-  _globals['_SUMMARYREQUEST']._serialized_end=479
-  _globals['_SUMMARY']._serialized_start=482
-  _globals['_SUMMARY']._serialized_end=827
-  _globals['_CLASSCOUNT']._serialized_start=829
-  _globals['_CLASSCOUNT']._serialized_end=873
-  _globals['_VERSIONACCURACY']._serialized_start=875
-  _globals['_VERSIONACCURACY']._serialized_end=962
-  _globals['_MIX']._serialized_start=964
-  _globals['_MIX']._serialized_end=1044
-  _globals['_BATCHREQUEST']._serialized_start=1047
-  _globals['_BATCHREQUEST']._serialized_end=1368
-  _globals['_SAMPLEBATCH']._serialized_start=1370
-  _globals['_SAMPLEBATCH']._serialized_end=1448
-  _globals['_REPORTREQUEST']._serialized_start=1450
-  _globals['_REPORTREQUEST']._serialized_end=1478
-  _globals['_REPORTREPLY']._serialized_start=1480
-  _globals['_REPORTREPLY']._serialized_end=1509
-  _globals['_SAMPLESERVICE']._serialized_start=1576
-  _globals['_SAMPLESERVICE']._serialized_end=1937
+  _globals['_TAKESNAPSHOTREQUEST']._serialized_end=187
+  _globals['_SNAPSHOTREPLY']._serialized_start=190
+  _globals['_SNAPSHOTREPLY']._serialized_end=459
+  _globals['_SUMMARYREQUEST']._serialized_start=462
+  _globals['_SUMMARYREQUEST']._serialized_end=593
+  _globals['_SUMMARY']._serialized_start=596
+  _globals['_SUMMARY']._serialized_end=941
+  _globals['_CLASSCOUNT']._serialized_start=943
+  _globals['_CLASSCOUNT']._serialized_end=987
+  _globals['_VERSIONACCURACY']._serialized_start=989
+  _globals['_VERSIONACCURACY']._serialized_end=1076
+  _globals['_MIX']._serialized_start=1078
+  _globals['_MIX']._serialized_end=1158
+  _globals['_BATCHREQUEST']._serialized_start=1161
+  _globals['_BATCHREQUEST']._serialized_end=1482
+  _globals['_SAMPLEBATCH']._serialized_start=1484
+  _globals['_SAMPLEBATCH']._serialized_end=1562
+  _globals['_REPORTREQUEST']._serialized_start=1564
+  _globals['_REPORTREQUEST']._serialized_end=1592
+  _globals['_REPORTREPLY']._serialized_start=1594
+  _globals['_REPORTREPLY']._serialized_end=1623
+  _globals['_SAMPLESERVICE']._serialized_start=1690
+  _globals['_SAMPLESERVICE']._serialized_end=2051
 # @@protoc_insertion_point(module_scope)

@@ -27,13 +27,15 @@ class Snapshot(_message.Message):
     def __init__(self, images: _Optional[int] = ..., labels: _Optional[int] = ..., predictions: _Optional[int] = ...) -> None: ...
 
 class TakeSnapshotRequest(_message.Message):
-    __slots__ = ("tag",)
+    __slots__ = ("tag", "fresh_since")
     TAG_FIELD_NUMBER: _ClassVar[int]
+    FRESH_SINCE_FIELD_NUMBER: _ClassVar[int]
     tag: str
-    def __init__(self, tag: _Optional[str] = ...) -> None: ...
+    fresh_since: Snapshot
+    def __init__(self, tag: _Optional[str] = ..., fresh_since: _Optional[_Union[Snapshot, _Mapping]] = ...) -> None: ...
 
 class SnapshotReply(_message.Message):
-    __slots__ = ("snapshot", "height", "width", "channels", "class_names", "train_samples", "validation_samples", "test_samples")
+    __slots__ = ("snapshot", "height", "width", "channels", "class_names", "train_samples", "validation_samples", "test_samples", "fresh_train_samples", "fresh_validation_samples")
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +44,8 @@ class SnapshotReply(_message.Message):
     TRAIN_SAMPLES_FIELD_NUMBER: _ClassVar[int]
     VALIDATION_SAMPLES_FIELD_NUMBER: _ClassVar[int]
     TEST_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    FRESH_TRAIN_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    FRESH_VALIDATION_SAMPLES_FIELD_NUMBER: _ClassVar[int]
     snapshot: Snapshot
     height: int
     width: int
@@ -50,7 +54,9 @@ class SnapshotReply(_message.Message):
     train_samples: int
     validation_samples: int
     test_samples: int
-    def __init__(self, snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., channels: _Optional[int] = ..., class_names: _Optional[_Iterable[str]] = ..., train_samples: _Optional[int] = ..., validation_samples: _Optional[int] = ..., test_samples: _Optional[int] = ...) -> None: ...
+    fresh_train_samples: int
+    fresh_validation_samples: int
+    def __init__(self, snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., channels: _Optional[int] = ..., class_names: _Optional[_Iterable[str]] = ..., train_samples: _Optional[int] = ..., validation_samples: _Optional[int] = ..., test_samples: _Optional[int] = ..., fresh_train_samples: _Optional[int] = ..., fresh_validation_samples: _Optional[int] = ...) -> None: ...
 
 class SummaryRequest(_message.Message):
     __slots__ = ("since", "window", "answered_since")
