@@ -2,5 +2,13 @@
 
 from hemline_model.cli import app
 
-if __name__ == "__main__":
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line."""
     app(prog_name="hemline-model")
+
+
+if __name__ == "__main__":
+    main()

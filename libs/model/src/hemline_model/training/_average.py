@@ -50,4 +50,4 @@ class WeightAverage:
                 variable.assign(value)
 
     def _current(self) -> list[npt.NDArray[np.float32]]:
-        return [np.array(variable, np.float32) for variable in self._variables]
+        return [np.asarray(variable).copy() for variable in self._variables]

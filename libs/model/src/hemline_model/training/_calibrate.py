@@ -24,7 +24,7 @@ def predict_logits(model: Any, images: Images) -> Logits:
         if missing:
             # One batch size means one compiled graph.
             batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), np.uint8)])
-        logits = np.asarray(model.predict_on_batch(batch), np.float32)
+        logits = np.array(model.predict_on_batch(batch), np.float32)
         parts.append(logits[: len(logits) - missing])
     return np.concatenate(parts)
 

@@ -89,6 +89,7 @@ def export(
             }
         )
         write_card(card, scratch)
+        card = read_card(scratch)
         _compare(model, scratch, samples)
         if out_dir.exists():
             out_dir.rmdir()
