@@ -40,12 +40,16 @@ class Collector:
 
     Args:
         ledger: where it is written down.
+        images: topic of the images, whose dead letters count.
         on_answer: called with each answer to an image of this run.
     """
 
-    def __init__(self, ledger: Ledger, *, on_answer: Callable[[Outcome], None]) -> None:
+    def __init__(
+        self, ledger: Ledger, images: str, *, on_answer: Callable[[Outcome], None]
+    ) -> None:
         """Keep what collecting needs."""
         self._ledger = ledger
+        self._images = images
         self._on_answer = on_answer
 
     async def collect_answers(self, subscription: Subscription) -> None:
@@ -76,8 +80,16 @@ class Collector:
             now = time.time()
             events: list[Event] = []
             for delivery in batch:
-                n = number_of(self._ledger.header.run, delivery.message.id)
+                message = delivery.message
+                n = number_of(self._ledger.header.run, message.id)
+                if message.extensions.get("deadtopic", self._images) != self._images:
+                    n = None  # someone could not read a label or a prediction
                 if n is not None and n >= 0:
+                    _log.info(
+                        "%s was dead-lettered: %s",
+                        message.id,
+                        message.extensions.get("deadreason", "-"),
+                    )
                     events.append(Refused(n, now))
             self._ledger.record(*events)
             batch.ack()

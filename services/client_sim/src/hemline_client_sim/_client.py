@@ -52,7 +52,7 @@ class Client:
         self._stream = stream
         self._on_status = on_status
         self._topics = Topics(options.classifier, options.namespace)
-        self._collector = Collector(ledger, on_answer=on_answer)
+        self._collector = Collector(ledger, self._topics.images, on_answer=on_answer)
         self._labels = LabelSender(broker, self._topics.labels, ledger)
         self._state = "starting"
         self._sent_history: deque[tuple[float, int]] = deque([(time.monotonic(), self._sent)])

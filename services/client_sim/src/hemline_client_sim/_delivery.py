@@ -33,7 +33,7 @@ async def deliver(
         try:
             await broker.send_many(topic, [messages[place] for place in waiting])
         except SendFailed as failed:
-            lost = [place for place, error in zip(waiting, failed.errors, strict=True) if error]
+            lost = [waiting[place] for place in failed.errors]
             problem: BrokerError = failed
         except BrokerError as error:
             lost, problem = waiting, error
@@ -45,18 +45,8 @@ async def deliver(
             pause = _FIRST_PAUSE
         waiting = lost
         if waiting:
-            _require_retryable(problem)
+            if not problem.retryable:
+                raise problem
             _log.warning("%s: %d messages wait: %s", topic, len(waiting), problem)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
-
-
-def _require_retryable(problem: BrokerError) -> None:
-    causes = (
-        [error for error in problem.errors if error]
-        if isinstance(problem, SendFailed)
-        else [problem]
-    )
-    for cause in causes:
-        if not getattr(cause, "retryable", False):
-            raise cause

@@ -46,6 +46,7 @@ def open_ledger(path: Path, header: Header, *, window: int, resume: bool) -> Led
         BadJournal: it cannot be read or written, or is of another stream than ``header`` describes.
     """
     if not resume:
+        _forget_unused(path)
         return Ledger(header, Journal(path, header), Books(header.started, window))
     held, events = read_journal(path)
     _require_same_stream(path, held, header)
@@ -54,6 +55,12 @@ def open_ledger(path: Path, header: Header, *, window: int, resume: bool) -> Led
     for event in events:
         books.apply(event)
     return Ledger(held, journal, books)
+
+
+def _forget_unused(path: Path) -> None:
+    """A run that ended before anything happened (a taken port, say) shall not stand in the way of the next."""
+    if path.is_file() and next(read_journal(path)[1], None) is None:
+        path.unlink()
 
 
 def _require_same_stream(path: Path, held: Header, wanted: Header) -> None:
