@@ -1,8 +1,10 @@
 """The live view of a running installation."""
 
+from hemline.top._command import top
 from hemline.top._lines import event_line, state_line
 from hemline.top._moving import Point, moving_accuracy
 from hemline.top._render import render
+from hemline.top._screen import Screen
 from hemline.top._sparkline import sparkline
 from hemline.top._up_status import LifecycleEvent, UpStatus
 from hemline.top._view import Inference, LogLine, Observed, VersionLine, View, make_view
@@ -14,6 +16,7 @@ __all__ = [
     "LogLine",
     "Observed",
     "Point",
+    "Screen",
     "UpStatus",
     "VersionLine",
     "View",
@@ -24,4 +27,5 @@ __all__ = [
     "render",
     "sparkline",
     "state_line",
+    "top",
 ]

@@ -1,0 +1,185 @@
+import os
+import signal
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hemline.demo._child import Child, free_port
+from hemline.demo._commands import simulator_arguments, up_arguments
+from hemline.demo._place import claimed
+from hemline.demo._script import Progress, read_progress, why_finish
+from hemline.demo._settings import DemoSettings
+from hemline.top import LifecycleEvent
+from hemline_runtime import Failure, UsageFailure
+
+
+def event(kind: str, at: float, version: int | None = None) -> LifecycleEvent:
+    return LifecycleEvent(at=datetime.fromtimestamp(at, UTC), kind=kind, version=version)
+
+
+EVENTS = [
+    event("Ready", 1),
+    event("FineTuneStarted", 40),
+    event("Promoted", 90, 2),
+    event("FineTuneStarted", 91),
+    event("Refused", 150, 3),
+]
+
+
+def test_progress_is_read_from_the_lifecycles_events() -> None:
+    progress = read_progress(EVENTS)
+    assert progress.promoted == (2,)
+    assert progress.decided == 2
+    assert progress.last_decision == 150
+    assert progress.swaps == ((90, "version 2 live"),)
+    assert read_progress([]) == Progress()
+
+
+def why(events: list[LifecycleEvent], now: float) -> str | None:
+    return why_finish(read_progress(events), now=now, stream_began=10, seconds=300, settle=20)
+
+
+def test_the_demo_ends_when_the_second_fine_tune_has_been_seen() -> None:
+    assert why(EVENTS[:4], 200) is None
+    assert why(EVENTS, 169) is None
+    assert why(EVENTS, 170) == "everything has been shown"
+
+
+def test_the_demo_ends_after_its_time_whatever_happened() -> None:
+    assert why([], 309) is None
+    assert why([], 310) == "300 seconds are over"
+    assert why([event("Refused", 90), event("Refused", 150)], 200) is None
+
+
+def test_the_two_processes_get_the_same_stream_and_place(tmp_path: Path) -> None:
+    settings = DemoSettings(state=tmp_path, broker="kafka://h:1")
+    up = up_arguments(settings)
+    assert up[0] == "up"
+    assert "--broker=kafka://h:1" in up
+    assert f"--state={tmp_path}" in up
+    assert not any(
+        option.startswith("--broker") for option in up_arguments(DemoSettings(state=tmp_path))
+    )
+    simulator = simulator_arguments(settings, broker="sqlite:///x", http="127.0.0.1:5", drain=9)
+    assert "--drift=inversion@20s" in simulator
+    assert "--resume" in simulator
+
+
+# --- children ----------------------------------------------------------------------------------------------------
+
+SLEEPER = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory whose modules children can run."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return tmp_path
+
+
+def wait_for(log: Path, text: str, times: int = 1) -> None:
+    deadline = time.monotonic() + 60
+    while not (log.exists() and log.read_text().count(text) >= times):
+        assert time.monotonic() < deadline, f"no {text!r} in {log}"
+        time.sleep(0.02)
+
+
+def test_a_killed_child_comes_back_and_ends_when_asked(module: Path) -> None:
+    (module / "sleeper.py").write_text(SLEEPER)
+    log = module / "logs" / "sleeper.log"
+    child = Child("sleeper", "sleeper", [], log=log)
+    try:
+        wait_for(log, "ready")
+        assert not child.revive()
+        first = child.pid
+        os.kill(first, signal.SIGKILL)
+        assert child.wait(60) == -signal.SIGKILL
+        assert child.revive()
+        assert child.pid != first
+        wait_for(log, "ready", 2)
+    finally:
+        assert child.end(60) == 0
+    assert not child.revive()
+
+
+def test_a_child_with_wrong_options_is_not_started_for_ever(module: Path) -> None:
+    (module / "wrong.py").write_text("import sys; print('no such option'); sys.exit(2)")
+    child = Child("wrong", "wrong", [], log=module / "wrong.log")
+    assert child.wait(60) == 2
+    with pytest.raises(Failure, match="no such option"):
+        child.revive()
+
+
+def test_a_child_that_keeps_failing_is_given_up(module: Path) -> None:
+    (module / "failing.py").write_text("import sys; sys.exit(1)")
+    child = Child("failing", "failing", [], log=module / "failing.log")
+    for _ in range(5):
+        child.wait(60)
+        assert child.revive()
+    child.wait(60)
+    with pytest.raises(Failure, match="after 5 restarts"):
+        child.revive()
+
+
+def test_a_child_that_does_not_end_is_killed(module: Path) -> None:
+    (module / "deaf.py").write_text(
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print('ready', flush=True); time.sleep(600)"
+    )
+    child = Child("deaf", "deaf", [], log=module / "deaf.log")
+    wait_for(module / "deaf.log", "ready")
+    assert child.end(0.2) == -signal.SIGKILL
+
+
+def test_a_free_port_can_be_bound() -> None:
+    assert 1024 <= free_port() <= 65535
+
+
+# --- the directory -----------------------------------------------------------------------------------------------
+
+
+def test_a_demo_replaces_an_earlier_one_and_nothing_else(tmp_path: Path) -> None:
+    state = tmp_path / "demo"
+    with claimed(state):
+        (state / "books.json").write_text("old")
+        (state / "lake").mkdir()
+        (state / "lake" / "x").write_text("old")
+    with claimed(state):
+        assert [path.name for path in state.iterdir()] == ["demo.lock"]
+
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("years of work")
+    with pytest.raises(UsageFailure, match="no demo"), claimed(mine):
+        pass
+    assert (mine / "thesis.txt").read_text() == "years of work"
+
+
+def test_two_demos_do_not_share_a_directory(tmp_path: Path) -> None:
+    with claimed(tmp_path):
+        (tmp_path / "books.json").write_text("mine")
+        with pytest.raises(Failure, match="already"), claimed(tmp_path):
+            pass
+        assert (tmp_path / "books.json").read_text() == "mine"
+    with claimed(tmp_path):
+        pass
+
+
+def test_a_directory_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Failure, match="cannot use"), claimed(tmp_path / "file" / "demo"):
+        pass
+
+
+def test_children_run_this_python(module: Path) -> None:
+    (module / "which.py").write_text("import sys; print(sys.executable)")
+    child = Child("which", "which", [], log=module / "which.log")
+    assert child.wait(60) == 0
+    assert (module / "which.log").read_text().strip() == sys.executable
