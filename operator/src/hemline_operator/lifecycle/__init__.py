@@ -29,6 +29,7 @@ from hemline_operator.lifecycle._rollout import (
 )
 from hemline_operator.lifecycle._run import RunAction, RunDecision, follow
 from hemline_operator.lifecycle._state import Attempt, FineTune, State
+from hemline_operator.lifecycle._upkeep import interrupted, record
 from hemline_operator.lifecycle._words import Change, Event, EventKind, Note, Reason
 
 __all__ = [
@@ -67,8 +68,10 @@ __all__ = [
     "follow_refusals",
     "gain_in_words",
     "initial_rollout",
+    "interrupted",
     "judge",
     "p_worse",
+    "record",
     "runs_so_far",
     "step",
     "weigh",

@@ -245,7 +245,8 @@ def _attend_due(policy: Policy, state: State, observed: Observed, now: datetime)
 
 
 def _start(state: State, run: FineTune, note: Note, now: datetime) -> Plan:
-    kind = EventKind.FINE_TUNE_STARTED if run.starts == 0 else EventKind.FINE_TUNE_RETRIED
+    again = run.starts > 0 or run.down_since is not None
+    kind = EventKind.FINE_TUNE_RETRIED if again else EventKind.FINE_TUNE_STARTED
     started = run.model_copy(
         update={"starts": run.starts + 1, "started_at": now, "down_since": None}
     )
