@@ -1,0 +1,180 @@
+"""What this process counts: Prometheus metrics, and the same in short for /status."""
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from hemline_api import metrics as table
+from hemline_broker import Observer
+from hemline_runtime import Metrics
+
+from hemline_inference._engine import Answer
+from hemline_inference._errors import RefusalReason
+from hemline_inference._slots import Serving
+
+__all__ = ["Meter", "RejectReason"]
+
+RejectReason = str
+_NEWEST = 2048
+
+
+class Meter(Observer):
+    """Counts, as the broker library's observer too.
+
+    All calls come on the event loop; ``status`` may come from any thread and only reads.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        """Declare the metrics on the process's registry."""
+        self._predictions = metrics.counter(table.INFERENCE_PREDICTIONS)
+        self._rejected = metrics.counter(table.INFERENCE_REJECTED)
+        self._latency = metrics.histogram(table.INFERENCE_LATENCY)
+        self._batch = metrics.histogram(table.INFERENCE_BATCH)
+        self._confidence = metrics.histogram(table.INFERENCE_CONFIDENCE)
+        self._swap = metrics.histogram(table.INFERENCE_SWAP_SECONDS)
+        self._revision = metrics.gauge(table.INFERENCE_REVISION)
+        self._serving = metrics.gauge(table.INFERENCE_SERVING)
+        self._refused = metrics.counter(table.INFERENCE_REFUSED)
+        self._sent = metrics.counter(table.BROKER_SENT)
+        self._sent_bytes = metrics.counter(table.BROKER_SENT_BYTES)
+        self._received = metrics.counter(table.BROKER_RECEIVED)
+        self._received_bytes = metrics.counter(table.BROKER_RECEIVED_BYTES)
+        self._redelivered = metrics.counter(table.BROKER_REDELIVERED)
+        self._dead = metrics.counter(table.BROKER_DEAD)
+        self._lag = metrics.gauge(table.BROKER_LAG)
+        self.answered = 0
+        self.rejected_images = 0
+        self.failed_runs = 0
+        self.last_batch = 0
+        self._last_error: str | None = None
+        self._waiting = 0
+        self._newest: deque[tuple[float, int]] = deque(maxlen=_NEWEST)
+        self._seconds = dict.fromkeys(
+            ("fetch_wait", "decode", "engine", "engine_idle", "encode", "publish"), 0.0
+        )
+        self._runs = 0
+        self._started = time.monotonic()
+
+    # --- the pipeline ------------------------------------------------------------------------------------------
+
+    def ran(self, answer: Answer) -> None:
+        """The engine ran, or failed."""
+        images = sum(len(chunk.deliveries) for chunk in answer.chunks)
+        self._seconds["engine"] += answer.ran
+        self._seconds["engine_idle"] += answer.waited
+        self._seconds["decode"] += sum(chunk.decode_seconds for chunk in answer.chunks)
+        self._runs += 1
+        self.last_batch = images
+        self._batch.observe(images)
+        if answer.error is None:
+            self._last_error = None
+        else:
+            self.failed_runs += 1
+            self._last_error = answer.error
+
+    def spent(self, stage: str, seconds: float) -> None:
+        """Time that a stage took."""
+        self._seconds[stage] += seconds
+
+    def published(
+        self,
+        version: int,
+        names: Sequence[str],
+        labels: npt.NDArray[np.int64],
+        confidence: npt.NDArray[np.float32],
+    ) -> None:
+        """Answers are durable."""
+        self.answered += len(labels)
+        for label, count in enumerate(np.bincount(labels, minlength=len(names)).tolist()):
+            if count:
+                self._predictions.labels(version, names[label]).inc(count)
+        observe = self._confidence.labels(version).observe
+        for value in confidence.tolist():
+            observe(value)
+
+    def took(self, seconds: float, images: int) -> None:
+        """Images that were fetched together have waited this long for durable answers."""
+        self._newest.append((seconds, images))
+        for _ in range(images):
+            self._latency.observe(seconds)
+
+    def rejected(self, reason: RejectReason) -> None:
+        """An image goes to the dead-letter topic."""
+        self.rejected_images += 1
+        self._rejected.labels(reason).inc()
+
+    # --- the models --------------------------------------------------------------------------------------------
+
+    def swapped(self, serving: Serving, seconds: float) -> None:
+        """Another document, or another model under it, serves now."""
+        self._swap.observe(seconds)
+        self._revision.set(serving.rollout.revision)
+        self._serving.clear()
+        self._serving.labels(serving.stable.version, "stable").set(1)
+        if serving.canary is not None:
+            self._serving.labels(serving.canary.version, "canary").set(1)
+
+    def refused(self, reason: RefusalReason) -> None:
+        """A version cannot serve."""
+        self._refused.labels(reason).inc()
+
+    # --- the broker (Observer) ---------------------------------------------------------------------------------
+
+    def sent(self, topic: str, messages: int, size: int) -> None:
+        """Messages were made durable."""
+        self._sent.labels(topic).inc(messages)
+        self._sent_bytes.labels(topic).inc(size)
+
+    def received(self, topic: str, messages: int, size: int) -> None:
+        """Deliveries were handed out."""
+        self._received.labels(topic).inc(messages)
+        self._received_bytes.labels(topic).inc(size)
+
+    def redelivered(self, topic: str, messages: int) -> None:
+        """Of those, some were not a first attempt."""
+        self._redelivered.labels(topic).inc(messages)
+
+    def dead(self, topic: str, reason: str) -> None:
+        """A message went to the dead-letter topic."""
+        self._dead.labels(topic, reason).inc()
+
+    def lag(self, topic: str, group: str, messages: int) -> None:
+        """Messages of the group not yet acknowledged."""
+        self._waiting = messages
+        self._lag.labels(topic, group).set(messages)
+
+    # --- for people --------------------------------------------------------------------------------------------
+
+    @property
+    def last_error(self) -> str | None:
+        """What the engine said when it failed, until it answers again."""
+        return self._last_error
+
+    def status(self) -> dict[str, Any]:
+        """The counts as JSON-able values; seconds since the start of the process."""
+        return {
+            "answered": self.answered,
+            "rejected": self.rejected_images,
+            "failed_runs": self.failed_runs,
+            "waiting": self._waiting,
+            "last_batch": self.last_batch,
+            "batches": self._runs,
+            "latency_seconds": _percentiles(list(self._newest)),
+            "stage_seconds": {stage: round(value, 6) for stage, value in self._seconds.items()},
+            "up_seconds": round(time.monotonic() - self._started, 3),
+        }
+
+
+def _percentiles(newest: Sequence[tuple[float, int]]) -> dict[str, float]:
+    """Latency of the newest images, weighted by how many shared it."""
+    if not newest:
+        return {}
+    ordered = sorted(newest)
+    weights = np.cumsum([images for _, images in ordered])
+    places = np.searchsorted(weights, np.array([0.5, 0.9, 0.99]) * weights[-1])
+    p50, p90, p99 = (round(next(islice(ordered, int(at), None))[0], 6) for at in places)
+    return {"p50": p50, "p90": p90, "p99": p99}
