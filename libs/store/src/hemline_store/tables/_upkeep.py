@@ -1,0 +1,67 @@
+"""Work on a schedule: compaction, retention of images that no label came for, clean-up of old versions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from hemline_store.tables._table import LanceTable, lance_errors
+
+__all__ = ["Cleaned", "Compacted", "Expired", "clean_table", "compact_table", "delete_ids"]
+
+_IDS_A_DELETE: Final = 2000
+# Images are held a batch at a time while they are rewritten.
+_COMPACTION_ROWS: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """Small files that were rewritten as fewer large ones, over the three tables."""
+
+    files_removed: int
+    files_added: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """Images that were removed because no label came, and the answers to them."""
+
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """Old versions of the tables that were removed, and what that freed."""
+
+    versions: int
+    bytes: int
+    tags: tuple[str, ...]
+    uploads: int
+
+
+def compact_table(table: LanceTable) -> tuple[int, int]:
+    """Rewrite small files as large ones; rows keep their order and every version stays readable."""
+    with lance_errors(table.uri):
+        metrics = table.latest().optimize.compact_files(batch_size=_COMPACTION_ROWS)
+    return int(metrics.fragments_removed), int(metrics.fragments_added)
+
+
+def delete_ids(table: LanceTable, ids: Sequence[str]) -> None:
+    """Remove every row of these ids from the newest version (older versions keep them)."""
+    data: Any = table.latest()
+    for start in range(0, len(ids), _IDS_A_DELETE):
+        quoted = ", ".join(
+            "'" + id_.replace("'", "''") + "'" for id_ in ids[start : start + _IDS_A_DELETE]
+        )
+        with lance_errors(table.uri):
+            data.delete(f"id IN ({quoted})")
+
+
+def clean_table(table: LanceTable, older_than: timedelta) -> tuple[int, int]:
+    """Remove versions older than that, and the files only they need; tagged ones and the newest stay."""
+    with lance_errors(table.uri):
+        stats = table.latest().cleanup_old_versions(
+            older_than=older_than, error_if_tagged_old_versions=False
+        )
+    table.forget()
+    return int(stats.old_versions), int(stats.bytes_removed)
