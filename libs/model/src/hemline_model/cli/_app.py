@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from hemline_model import _functions as functions
-from hemline_model._card import Card
-from hemline_model._data import Dataset
+from hemline_model._card import Card, read_card
+from hemline_model._data import Dataset, dataset
 from hemline_model._pretrained import pretrained
 from hemline_model.cli._common import one_line_errors
 from hemline_model.cli._train import train
@@ -43,9 +43,18 @@ def test(
     model: _Model = None,
     split: Annotated[_Split, typer.Option(help="Which part of it.")] = _Split.TEST,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Also write a self-contained HTML report to this file.")
+    ] = None,
 ) -> None:
     """Measure how good a model is on labelled images."""
-    result = functions.test(model or pretrained(), data, split=split.value)
+    directory = model or pretrained()
+    opened = dataset(data, read_card(directory).input)
+    result = functions.test(directory, opened, split=split.value)
+    if report is not None:
+        from hemline_model._report import write_report
+
+        write_report(report, read_card(directory), result, opened.split(split.value))
     low, high = result.interval
     if as_json:
         per_class = {

@@ -14,6 +14,7 @@ from hemline_model._card import Card
 from hemline_model._data import Dataset, Split
 from hemline_model._errors import BadSettings
 from hemline_model._evaluate import Evaluation, score
+from hemline_model._report import write_report
 from hemline_model.training._calibrate import Logits, fit_temperature, predict_logits
 from hemline_model.training._checkpoint import Position
 from hemline_model.training._export import export
@@ -82,6 +83,14 @@ def train_to_directory(
     some = np.asarray(data.split("validation").images[:_COMPARED])
     card = export(fitted.model, fields, model_dir, samples=some)
     _write_log(fitted.position, fields, model_dir / "training.jsonl")
+    shown = "test" if result.test is not None else "validation"
+    write_report(
+        model_dir / "report.html",
+        card,
+        result.test or result.validation,
+        data.splits[shown],
+        course=fitted.position,
+    )
     if out_dir.exists():
         out_dir.rmdir()
     model_dir.rename(out_dir)
