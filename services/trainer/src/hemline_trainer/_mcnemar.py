@@ -23,4 +23,5 @@ def exact_mcnemar(only_first_right: int, only_second_right: int) -> float:
     for heads in range(fewer + 1):
         tail += term
         term = term * (tosses - heads) // (heads + 1)
-    return min(1.0, 2 * tail / 2**tosses)
+    outcomes: int = 2**tosses
+    return min(1.0, 2 * tail / outcomes)
