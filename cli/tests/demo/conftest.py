@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from hemline.top import UpStatus
+from hemline.up._status import UpStatus
 from hemline_client_sim import BinStatus, PhaseStatus, Status, TallyStatus, WindowStatus
 
 START = 1_800_000_000.0
@@ -91,6 +91,7 @@ def simulator(**changes: object) -> Status:
 def up(**changes: object) -> UpStatus:
     values: dict[str, object] = {
         "classifier": "mnist",
+        "ready": True,
         "revision": 3,
         "live": 2,
         "canary": {"version": 3, "fraction": 0.2},
@@ -104,14 +105,27 @@ def up(**changes: object) -> UpStatus:
             "loss": 0.4123,
         },
         "processes": [
-            {"name": "inference", "state": "running", "restarts": 1},
-            {"name": "collect", "state": "running"},
-            {"name": "serve", "state": "running"},
-            {"name": "trainer", "state": "ended"},
+            {"name": "inference", "pid": 11, "state": "running", "restarts": 1},
+            {"name": "collect", "pid": 12, "state": "running"},
+            {"name": "serve", "pid": 13, "state": "running"},
+            {"name": "trainer", "pid": None, "state": "waiting"},
         ],
         "events": [
-            {"at": START + 40, "kind": "FineTuneStarted", "message": "from version 1"},
-            {"at": START + 90, "kind": "Promoted", "message": "version 2 is live", "version": 2},
+            {
+                "sequence": 1,
+                "at": START + 40,
+                "kind": "FineTuneStarted",
+                "reason": "Due",
+                "message": "from version 1",
+            },
+            {
+                "sequence": 2,
+                "at": START + 90,
+                "kind": "Promoted",
+                "reason": "Promoted",
+                "message": "version 2 is live",
+                "version": 2,
+            },
         ],
         "something_new": {"is": "ignored"},
     }

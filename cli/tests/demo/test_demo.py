@@ -11,12 +11,19 @@ from hemline.demo._commands import simulator_arguments, up_arguments
 from hemline.demo._place import claimed
 from hemline.demo._script import Progress, read_progress, why_finish
 from hemline.demo._settings import DemoSettings
-from hemline.top import LifecycleEvent
+from hemline_operator.lifecycle import Event, EventKind
 from hemline_runtime import Failure, UsageFailure
 
 
-def event(kind: str, at: float, version: int | None = None) -> LifecycleEvent:
-    return LifecycleEvent(at=datetime.fromtimestamp(at, UTC), kind=kind, version=version)
+def event(kind: str, at: float, version: int | None = None) -> Event:
+    return Event(
+        sequence=1,
+        at=datetime.fromtimestamp(at, UTC),
+        kind=EventKind(kind),
+        reason="Because",
+        message="because",
+        version=version,
+    )
 
 
 EVENTS = [
@@ -37,7 +44,7 @@ def test_progress_is_read_from_the_lifecycles_events() -> None:
     assert read_progress([]) == Progress()
 
 
-def why(events: list[LifecycleEvent], now: float) -> str | None:
+def why(events: list[Event], now: float) -> str | None:
     return why_finish(read_progress(events), now=now, stream_began=10, seconds=300, settle=20)
 
 

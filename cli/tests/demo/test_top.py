@@ -5,7 +5,6 @@ import pytest
 from hemline.top import (
     Inference,
     Observed,
-    UpStatus,
     event_line,
     make_view,
     moving_accuracy,
@@ -73,7 +72,7 @@ def test_without_a_simulator_inference_and_the_lake_speak(samples: SimpleNamespa
     view = make_view(
         Observed(
             now=0.0,
-            up=samples.up(versions=[{"version": 2, "labelled": 50, "correct": 40}]),
+            up=samples.up(versions=[{"version": 2, "labelled": 50, "correct": 40, "answered": 60}]),
             inference=Inference(rate=12.5, latency_p50=0.004, latency_p99=0.02),
         ),
         title="t",
@@ -102,11 +101,6 @@ def test_plain_lines_say_the_same(samples: SimpleNamespace) -> None:
         assert expected in line
     assert event_line(view.events[-1]).endswith("Promoted: version 2 is live")
     assert state_line(make_view(Observed(now=0.0), title="t"))
-
-
-def test_what_up_says_is_read_leniently() -> None:
-    assert UpStatus.model_validate({}).live is None
-    assert UpStatus.model_validate({"live": 3, "new": [1]}).live == 3
 
 
 def test_moving_accuracy_over_a_window_of_answers() -> None:

@@ -1,5 +1,6 @@
 """The command `hemline demo`."""
 
+import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -75,6 +76,7 @@ def demo(
     settings = DemoSettings(
         state=state,
         broker=broker,
+        namespace=f"demo-{secrets.token_hex(3)}" if broker else "",
         rate=rate,
         label_delay=label_delay,
         drifts=drifts,

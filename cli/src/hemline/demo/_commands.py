@@ -12,6 +12,7 @@ def up_arguments(settings: DemoSettings) -> list[str]:
         f"--state={settings.state}",
         *([f"--broker={settings.broker}"] if settings.broker else []),
         f"--classifier={settings.classifier}",
+        f"--namespace={settings.namespace}",
         f"--data={settings.data}",
         f"--every={settings.every}",
         f"--steps={settings.steps}",
@@ -26,6 +27,7 @@ def simulator_arguments(
     return [
         f"--broker={broker}",
         f"--classifier={settings.classifier}",
+        f"--namespace={settings.namespace}",
         f"--data={settings.data}",
         f"--rate={settings.rate}",
         f"--label-delay={settings.label_delay}",

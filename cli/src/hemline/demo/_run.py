@@ -173,15 +173,7 @@ class _Demo:
         )
 
     def _up_is_ready(self) -> bool:
-        up = self._last.up
-        inference = up.process("inference") if up else None
-        collect = up.process("collect") if up else None
-        return (
-            inference is not None
-            and inference.state == "running"
-            and collect is not None
-            and collect.state == "running"
-        )
+        return self._last.up is not None and self._last.up.ready
 
     def _installation(self) -> Installation:
         installation = StateDir(self._settings.state).read_installation()

@@ -3,16 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hemline.top import LifecycleEvent
+from hemline_operator.lifecycle import Event, EventKind
 
 __all__ = ["Progress", "read_progress", "why_finish"]
 
-_PROMOTED = "Promoted"
-_REFUSED = "Refused"
-_ROLLED_BACK = "RolledBack"
-_FAILED = "FineTuneFailed"
-_SWAPS = (_PROMOTED, _ROLLED_BACK)
-_DECISIONS = (_PROMOTED, _REFUSED, _ROLLED_BACK, _FAILED)
+_SWAPS = (EventKind.PROMOTED, EventKind.ROLLED_BACK)
+_DECISIONS = (*_SWAPS, EventKind.REFUSED, EventKind.FINE_TUNE_FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +23,23 @@ class Progress:
     """Each change of the live version, with words for the plot."""
 
 
-def read_progress(events: Sequence[LifecycleEvent]) -> Progress:
+def read_progress(events: Sequence[Event]) -> Progress:
     """Read the lifecycle's events, in order of time."""
     decisions = [event for event in events if event.kind in _DECISIONS]
     return Progress(
         promoted=tuple(
             event.version
             for event in events
-            if event.kind == _PROMOTED and event.version is not None
+            if event.kind == EventKind.PROMOTED and event.version is not None
         ),
         decided=len(decisions),
         last_decision=max((event.at.timestamp() for event in decisions), default=None),
         swaps=tuple(
             (
                 event.at.timestamp(),
-                f"version {event.version} live" if event.kind == _PROMOTED else "rolled back",
+                f"version {event.version} live"
+                if event.kind == EventKind.PROMOTED
+                else "rolled back",
             )
             for event in events
             if event.kind in _SWAPS

@@ -22,7 +22,7 @@ class DemoSettings:
     """Mean seconds from an image to its label."""
     drifts: tuple[str, ...] = ("inversion@20s",)
     """One hard drift."""
-    every: int = 600
+    every: int = 1000
     """Labelled samples that make a fine-tune due."""
     steps: int = 250
     """Training steps of a fine-tune."""
@@ -33,6 +33,8 @@ class DemoSettings:
     seed: int = 0
     """Reproduces the stream."""
     classifier: str = "mnist"
+    namespace: str = ""
+    """Prefix of the topics: one of its own on a broker that others share."""
 
     @property
     def books(self) -> Path:

@@ -6,18 +6,15 @@ from hemline.top._moving import Point, moving_accuracy
 from hemline.top._render import render
 from hemline.top._screen import Screen
 from hemline.top._sparkline import sparkline
-from hemline.top._up_status import LifecycleEvent, UpStatus
 from hemline.top._view import Inference, LogLine, Observed, VersionLine, View, make_view
 from hemline.top._watcher import Watcher
 
 __all__ = [
     "Inference",
-    "LifecycleEvent",
     "LogLine",
     "Observed",
     "Point",
     "Screen",
-    "UpStatus",
     "VersionLine",
     "View",
     "Watcher",

@@ -7,7 +7,7 @@ from datetime import datetime
 from hemline_client_sim import BinStatus, Status
 
 from hemline.top._moving import moving_accuracy
-from hemline.top._up_status import ProcessStatus, UpStatus
+from hemline.up._status import ProcessStatus, UpStatus
 
 __all__ = ["Inference", "LogLine", "Observed", "VersionLine", "View", "make_view"]
 
@@ -95,10 +95,10 @@ class View:
 
 def make_view(observed: Observed, *, title: str) -> View:
     """Put together what is drawn."""
-    up = observed.up or UpStatus()
+    up = observed.up
     simulator = observed.simulator
     inference = observed.inference or Inference()
-    tune = up.fine_tune
+    tune = up.fine_tune if up else None
     return View(
         title=title,
         elapsed=observed.now - simulator.started if simulator else None,
@@ -117,14 +117,14 @@ def make_view(observed: Observed, *, title: str) -> View:
         lag=dict(observed.lag or {}),
         first_answer_seconds=_first_answer(simulator),
         versions=_versions(up, simulator, observed.now),
-        training=tune.state,
-        why=tune.why,
-        fresh=tune.fresh,
-        due_at=tune.due_at,
-        step=tune.step,
-        steps=tune.steps,
-        loss=tune.loss,
-        processes=up.processes,
+        training=tune.state if tune else "-",
+        why=tune.why if tune else "",
+        fresh=tune.fresh if tune else None,
+        due_at=tune.due_at if tune else None,
+        step=tune.step if tune else None,
+        steps=tune.steps if tune else None,
+        loss=tune.loss if tune else None,
+        processes=up.processes if up else (),
         events=_events(observed),
     )
 
@@ -143,18 +143,18 @@ def _next_drift(simulator: Status | None, now: float) -> tuple[str, float] | Non
     return (coming[0].name, coming[0].at - elapsed) if coming else None
 
 
-def _versions(up: UpStatus, simulator: Status | None, now: float) -> tuple[VersionLine, ...]:
+def _versions(up: UpStatus | None, simulator: Status | None, now: float) -> tuple[VersionLine, ...]:
     known = (
         {share.version: (share.right, share.total) for share in simulator.window}
         if simulator
         else {}
     )
-    for version in up.versions:
-        known.setdefault(version.version, (version.correct, version.labelled))
-    if up.live is not None:
+    if up is not None:
+        for version in up.versions:
+            known.setdefault(version.version, (version.correct, version.labelled))
         known.setdefault(up.live, (0, 0))
-    if up.canary is not None:
-        known.setdefault(up.canary.version, (0, 0))
+        if up.canary is not None:
+            known.setdefault(up.canary.version, (0, 0))
     bins = simulator.bins if simulator else []
     elapsed = now - simulator.started if simulator else 0.0
     return tuple(
@@ -169,7 +169,9 @@ def _versions(up: UpStatus, simulator: Status | None, now: float) -> tuple[Versi
     )
 
 
-def _role(up: UpStatus, version: int) -> str:
+def _role(up: UpStatus | None, version: int) -> str:
+    if up is None:
+        return ""
     if version == up.live:
         return "live"
     if up.canary is not None and version == up.canary.version:

@@ -14,8 +14,8 @@ from hemline_client_sim import Status
 from pydantic import ValidationError
 
 from hemline.top._exposition import Figures, latency_quantile, read_figures
-from hemline.top._up_status import UpStatus
 from hemline.top._view import Inference, Observed
+from hemline.up._status import UpStatus
 
 __all__ = ["Watcher"]
 
@@ -63,11 +63,11 @@ class Watcher:
         simulator = self._threads.submit(_read_model, self._simulator_address(), Status)
         up = _read_model(self._up_address(), UpStatus)
         addresses = [
-            process.http if (process := up.process(name)) else None
-            for name in (_WITH_LAG if up else ())
+            next((process.http for process in up.processes if process.name == name), None)
+            for name in _WITH_LAG
             if up is not None
         ]
-        figures = list(self._threads.map(_read_metrics, addresses)) if up else []
+        figures = list(self._threads.map(_read_metrics, addresses))
         lag: dict[str, int] = {}
         for one in figures:
             for topic, number in one.lag.items():
