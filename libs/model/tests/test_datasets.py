@@ -84,5 +84,5 @@ def test_nothing_there() -> None:
         dataset("no/such/place")
     assert str(caught.value) == (
         "there is no data set at 'no/such/place'; expected a path or one of "
-        "fashion-mnist-sample, fashion-mnist, mnist"
+        "fashion-mnist-sample, fashion-mnist, mnist, cifar10, cifar100"
     )

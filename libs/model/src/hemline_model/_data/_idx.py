@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hemline_model._contract import InputContract
-from hemline_model._data._types import Dataset, Split
+from hemline_model._data._assemble import Part, assemble
+from hemline_model._data._types import Dataset
 from hemline_model._errors import BadDataset
-from hemline_model._split import split_of
 
-__all__ = ["find_idx", "load_idx", "read_idx", "split_by_name", "write_idx"]
+__all__ = ["find_idx", "load_idx", "read_idx", "write_idx"]
 
 _MAX_BYTES = 2 << 30
 _PARTS = {"train": ("train",), "test": ("t10k", "test")}
@@ -92,65 +91,21 @@ def find_idx(directory: Path, part: str) -> tuple[Path, Path] | None:
 def load_idx(directory: Path, name: str, classes: list[str] | None = None) -> Dataset:
     """Load the IDX files of a directory: train (divided by hash of the id) and test if it is there.
 
-    Ids are `<name>-train-00042` and `<name>-test-00042`, the number being the position in the file.
-
     Raises:
         BadDataset: files are missing, damaged or do not belong together.
     """
-    splits: dict[str, Split] = {}
-    highest = 0
+    parts: dict[str, Part] = {}
     for part in ("train", "test"):
-        files = find_idx(directory, part)
-        if files is None:
-            continue
-        whole = _read_part(*files, name=f"{name}-{part}")
-        highest = max(highest, int(whole.labels.max(initial=0)))
-        splits |= split_by_name(whole) if part == "train" else {"test": whole}
-    if not splits:
-        raise BadDataset(
-            f"{directory} holds no IDX files; expected train-images-idx3-ubyte[.gz] and "
-            "train-labels-idx1-ubyte[.gz]"
-        )
-    shapes = {split.images[:1].shape[1:] for split in splits.values()}
-    if len(shapes) > 1:
-        raise BadDataset(f"{directory}: train and test images differ in shape: {sorted(shapes)}")
-    names = classes or [str(number) for number in range(highest + 1)]
-    if highest >= len(names):
-        raise BadDataset(f"{directory} has label {highest}; expected 0 to {len(names) - 1}")
-    height, width, channels = shapes.pop()
-    contract = InputContract.model_validate(
-        {"height": height, "width": width, "channels": channels}
-    )
-    return Dataset(name, names, contract, splits)
+        if files := find_idx(directory, part):
+            parts[part] = _read_part(*files)
+    return assemble(name, str(directory), parts, classes)
 
 
-def split_by_name(whole: Split) -> dict[str, Split]:
-    """Divide samples into train and validation by the hash of their ids."""
-    sides = np.array([split_of(sample_id) == "validation" for sample_id in whole.ids], bool)
-    result = {}
-    for name, mask in (("train", ~sides), ("validation", sides)):
-        rows = np.flatnonzero(mask)
-        ids = [whole.ids[row] for row in rows.tolist()]
-        result[name] = Split(ids, whole.labels[rows], whole.images[rows])
-    return result
-
-
-def _read_part(images_path: Path, labels_path: Path, *, name: str) -> Split:
+def _read_part(images_path: Path, labels_path: Path) -> Part:
     images, labels = read_idx(images_path), read_idx(labels_path)
-    if images.ndim == 3:
-        images = images[..., np.newaxis]
-    if images.ndim != 4 or images.shape[3] not in (1, 3):
-        raise BadDataset(
-            f"{images_path} has the shape {images.shape}; expected N x height x width[ x 1 or 3]"
-        )
-    if labels.ndim != 1:
-        raise BadDataset(f"{labels_path} has the shape {labels.shape}; expected one dimension")
     if len(images) != len(labels):
         raise BadDataset(
             f"{images_path.name} holds {len(images):,} images and {labels_path.name} "
             f"{len(labels):,} labels; expected as many of each"
         )
-    if not len(images):
-        raise BadDataset(f"{images_path} holds no images")
-    ids = [f"{name}-{number:05d}" for number in range(len(images))]
-    return Split(ids, labels.astype(np.int64), images)
+    return images, labels

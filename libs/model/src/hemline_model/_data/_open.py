@@ -4,8 +4,11 @@ import os
 from pathlib import Path
 
 from hemline_model._contract import InputContract
+from hemline_model._data._cifar import is_cifar, load_cifar
 from hemline_model._data._folder import load_folder
 from hemline_model._data._idx import find_idx, load_idx
+from hemline_model._data._npz import load_npz
+from hemline_model._data._table import load_table
 from hemline_model._data._types import Dataset
 from hemline_model._errors import BadDataset
 from hemline_model._pretrained import shipped_data
@@ -24,9 +27,15 @@ _FASHION = [
     "bag",
     "ankle-boot",
 ]
-_DIGITS = [str(digit) for digit in range(10)]
-_IDX_NAMES = {"fashion-mnist": _FASHION, "mnist": _DIGITS}
 _SAMPLE = "fashion-mnist-sample"
+# Where each known data set may lie below a directory of data sets: packages, Keras's own cache.
+_KNOWN = {
+    "fashion-mnist": ("fashion-mnist",),
+    "mnist": ("mnist", "mnist.npz"),
+    "cifar10": ("cifar10", "cifar-10-batches-bin", "cifar-10-batches-py"),
+    "cifar100": ("cifar100", "cifar-100-binary", "cifar-100-python"),
+}
+_CLASSES = {"fashion-mnist": _FASHION}
 # Debian's data set packages (dataset-fashion-mnist) install below this directory.
 _SYSTEM_DATASETS = Path("/usr/share/datasets")
 
@@ -34,10 +43,13 @@ _SYSTEM_DATASETS = Path("/usr/share/datasets")
 def dataset(spec: str | os.PathLike[str], contract: InputContract | None = None) -> Dataset:
     """Open a data set.
 
-    `spec` is a path, or the name of a known set: `fashion-mnist-sample` comes with this package (the
-    first 10,000 training images and all 10,000 test images); `fashion-mnist` and `mnist` are looked
-    for below the directory in `HEMLINE_DATASETS` and among the system's packages. `contract` is the
-    shape to bring images of differing sizes to; chosen from the images when not given.
+    `spec` is a path: a folder with one folder per class, a folder of IDX files or of CIFAR batches,
+    an `.npz` archive, or a `.csv` that names images. Or the name of a known set:
+    `fashion-mnist-sample` comes with this package (the first 10,000 training images and all 10,000
+    test images); `fashion-mnist`, `mnist`, `cifar10` and `cifar100` are looked for below the
+    directory in `HEMLINE_DATASETS`, among the system's packages and in Keras's cache; nothing is
+    downloaded. `contract` is the shape to bring images of differing sizes to; chosen from the
+    images when not given.
 
     Raises:
         BadDataset: there is nothing of that name or at that path, or it cannot be read.
@@ -46,25 +58,40 @@ def dataset(spec: str | os.PathLike[str], contract: InputContract | None = None)
     path = Path(text).expanduser()
     if text == _SAMPLE:
         return load_idx(shipped_data(_SAMPLE), "fashion-mnist", _FASHION)
-    if text in _IDX_NAMES and not path.exists():
-        return load_idx(_installed(text), text, _IDX_NAMES[text])
+    if text in _KNOWN and not path.exists():
+        return _open_path(_installed(text), text, contract)
     if not path.exists():
-        known = ", ".join([_SAMPLE, *_IDX_NAMES])
+        known = ", ".join([_SAMPLE, *_KNOWN])
         raise BadDataset(f"there is no data set at {text!r}; expected a path or one of {known}")
-    if not path.is_dir():
-        raise BadDataset(f"{text} is a file; expected a folder of classes or of IDX files")
-    name = path.resolve().name
+    return _open_path(path, path.resolve().name.removesuffix(path.suffix), contract)
+
+
+def _open_path(path: Path, name: str, contract: InputContract | None) -> Dataset:
+    if path.is_file():
+        if path.suffix == ".npz":
+            return load_npz(path, name, _CLASSES.get(name))
+        if path.suffix == ".csv":
+            return load_table(path, name, contract)
+        raise BadDataset(
+            f"{path} is a {path.suffix or 'plain'} file; expected a folder of classes, IDX files or "
+            "CIFAR batches, or an .npz or .csv file"
+        )
     if find_idx(path, "train") or find_idx(path, "test"):
-        return load_idx(path, name, _IDX_NAMES.get(name))
+        return load_idx(path, name, _CLASSES.get(name))
+    if is_cifar(path):
+        return load_cifar(path, name)
     return load_folder(path, name, contract)
 
 
 def _installed(name: str) -> Path:
     roots = [Path(given)] if (given := os.environ.get("HEMLINE_DATASETS")) else []
-    for root in [*roots, _SYSTEM_DATASETS]:
-        if (root / name).is_dir():
-            return root / name
+    keras_home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    for root in [*roots, _SYSTEM_DATASETS, keras_home / "datasets"]:
+        for place in _KNOWN[name]:
+            if (root / place).exists():
+                return root / place
     raise BadDataset(
-        f"{name} is not installed here: install your system's package (Debian: dataset-{name}), or "
-        f"put its IDX files into a folder {name} and name the folder above it in HEMLINE_DATASETS"
+        f"{name} is not installed here: put its files into a folder {name} and name the folder above "
+        "it in HEMLINE_DATASETS, or let Keras fetch it once "
+        f"(python -c 'import keras; keras.datasets.{name.replace('-', '_')}.load_data()')"
     )
