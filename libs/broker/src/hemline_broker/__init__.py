@@ -1,3 +1,54 @@
 """One asyncio API for Apache Kafka, Google Pub/Sub and SQLite with the same meaning on each."""
 
-__all__: list[str] = []
+from hemline_broker._broker import Broker
+from hemline_broker._connect import connect
+from hemline_broker._delivery import Batch, Delivery
+from hemline_broker._driver import Capability, TopicInfo
+from hemline_broker._errors import (
+    AckLost,
+    BodyMissing,
+    BrokerError,
+    Closed,
+    Denied,
+    InvalidMessage,
+    InvalidOption,
+    NotFound,
+    Reject,
+    SendFailed,
+    TooLarge,
+    Unavailable,
+    Unsupported,
+)
+from hemline_broker._message import DEFAULT_MAX_MESSAGE_BYTES, Message, Receipt, new_id
+from hemline_broker._observer import Observer
+from hemline_broker._retry import Retry
+from hemline_broker._subscription import Subscription
+
+__all__ = [
+    "DEFAULT_MAX_MESSAGE_BYTES",
+    "AckLost",
+    "Batch",
+    "BodyMissing",
+    "Broker",
+    "BrokerError",
+    "Capability",
+    "Closed",
+    "Delivery",
+    "Denied",
+    "InvalidMessage",
+    "InvalidOption",
+    "Message",
+    "NotFound",
+    "Observer",
+    "Receipt",
+    "Reject",
+    "Retry",
+    "SendFailed",
+    "Subscription",
+    "TooLarge",
+    "TopicInfo",
+    "Unavailable",
+    "Unsupported",
+    "connect",
+    "new_id",
+]

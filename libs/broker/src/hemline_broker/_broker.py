@@ -1,0 +1,202 @@
+"""The portable API: the same inputs, outputs and meaning on every backend."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from typing import Any, Literal, TypeVar
+
+from hemline_broker._driver import Capability, Driver, Start, TopicInfo
+from hemline_broker._errors import BrokerError, Closed, InvalidOption, SendFailed
+from hemline_broker._message import Message, Receipt, check
+from hemline_broker._observer import Observer
+from hemline_broker._retry import Retry
+from hemline_broker._subscription import Limits, Subscription
+
+T = TypeVar("T")
+
+DEFAULT_TIMEOUT_S = 30.0
+# What Kafka, Pub/Sub and a file name all allow, with room for the group in `<topic>.<group>`.
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,119}\Z")
+
+
+def _name(kind: str, name: str) -> str:
+    if not _NAME.match(name):
+        raise InvalidOption(
+            f"{kind} {name!r}: expected 1 to 120 characters, a letter first, then letters, digits, '.', '_' or '-'"
+        )
+    return name
+
+
+class Broker:
+    """A connection to one backend; made by `connect`."""
+
+    def __init__(self, driver: Driver, observer: Observer, max_message_bytes: int) -> None:
+        self._driver = driver
+        self._observer = observer
+        self._limit = max_message_bytes
+        self._subscriptions: set[Subscription] = set()
+        self._closed = False
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What this backend can do beyond the common ground."""
+        return self._driver.capabilities
+
+    async def ensure(
+        self,
+        topic: str,
+        group: str | None = None,
+        *,
+        partitions: int = 1,
+        start: Start = "new",
+        ordered: bool = False,
+    ) -> None:
+        """Make a topic and a group's starting position, where they do not exist yet. Changes nothing that exists.
+
+        What is sent after this call is seen by the group, whenever its first consumer comes.
+
+        Args:
+            topic: name of the topic.
+            group: name of the group, if one is to be made.
+            partitions: for a new topic on a backend with partitions.
+            start: where a new group begins: after what is there now, or at the oldest message.
+            ordered: messages of one key must arrive in order, at whatever price the backend asks.
+        """
+        self._open()
+        if partitions < 1:
+            raise InvalidOption(f"partitions must be at least 1, got {partitions}")
+        _check_start(start)
+        await self._driver.ensure(
+            _name("topic", topic), group and _name("group", group), partitions, start, ordered
+        )
+
+    async def send(
+        self, topic: str, message: Message, *, timeout: float = DEFAULT_TIMEOUT_S
+    ) -> Receipt:
+        """Send one message; return when it is durable.
+
+        Raises:
+            TooLarge, InvalidMessage: before any I/O.
+            NotFound: no such topic.
+            Unavailable: not confirmed within `timeout` seconds; it may arrive all the same.
+        """
+        self._open()
+        check(message, self._limit)
+        (result,) = await self._driver.send(topic, [message], timeout)
+        if isinstance(result, BrokerError):
+            raise result
+        self._observer.sent(topic, 1, len(message.data))
+        return result
+
+    async def send_many(
+        self, topic: str, messages: Sequence[Message], *, timeout: float = DEFAULT_TIMEOUT_S
+    ) -> list[Receipt]:
+        """Send messages in order; return when all are durable.
+
+        Raises:
+            SendFailed: some failed; `errors` says which and why, all others are durable.
+            NotFound, Unavailable, …: none was sent.
+        """
+        self._open()
+        errors: dict[int, BrokerError] = {}
+        legal: list[Message] = []
+        places: list[int] = []
+        for place, message in enumerate(messages):
+            try:
+                check(message, self._limit)
+            except BrokerError as error:
+                errors[place] = error
+            else:
+                legal.append(message)
+                places.append(place)
+        results = await self._driver.send(topic, legal, timeout) if legal else []
+        receipts: list[Receipt] = []
+        sent_bytes = 0
+        for place, message, result in zip(places, legal, results, strict=True):
+            if isinstance(result, BrokerError):
+                errors[place] = result
+            else:
+                receipts.append(result)
+                sent_bytes += len(message.data)
+        if receipts:
+            self._observer.sent(topic, len(receipts), sent_bytes)
+        if errors:
+            raise SendFailed(topic, errors, len(messages))
+        return receipts
+
+    def subscribe(
+        self,
+        topic: str,
+        *,
+        group: str,
+        start: Start = "oldest",
+        in_flight: int = 1024,
+        in_flight_bytes: int = 256 << 20,
+        retry: Retry | None = None,
+        dead_letter: str | None = None,
+    ) -> Subscription:
+        """A consumer of a group; consumers of one group share its messages, groups are independent.
+
+        Args:
+            topic: name of the topic, which must exist.
+            group: name of the group; made here, beginning at `start`, if `ensure` has not made it.
+            start: where a new group begins.
+            in_flight: messages held at most, those with handlers included.
+            in_flight_bytes: bytes held at most, give or take one message.
+            retry: what follows a failure; None means `Retry()`.
+            dead_letter: topic, which must exist, for what cannot be processed. Without it such messages are
+                logged, counted and discarded.
+        """
+        self._open()
+        _check_start(start)
+        subscription = Subscription(
+            self._driver,
+            _name("topic", topic),
+            _name("group", group),
+            start,
+            Limits(in_flight, in_flight_bytes, retry or Retry(), dead_letter),
+            self._observer,
+            self._subscriptions.discard,
+        )
+        self._subscriptions.add(subscription)
+        return subscription
+
+    async def topics(self) -> Sequence[TopicInfo]:
+        """Every topic with its groups and their lag."""
+        self._open()
+        return await self._driver.topics()
+
+    async def ping(self) -> None:
+        """Raise `Unavailable` or `Denied` unless the backend answers."""
+        self._open()
+        await self._driver.ping()
+
+    def native(self, kind: type[T]) -> T:
+        """The backend's own client object of that type: the way out of the portable API.
+
+        Raises:
+            TypeError: this backend has none of that type.
+        """
+        found: Any = self._driver.native(kind)
+        return found  # type: ignore[no-any-return]
+
+    async def close(self, drain: float = 0.0) -> None:
+        """Close every subscription, wait for what is being sent, disconnect. Safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._subscriptions:
+            await asyncio.gather(*(each.close(drain) for each in list(self._subscriptions)))
+        await self._driver.close()
+
+    def _open(self) -> None:
+        if self._closed:
+            raise Closed("the broker was closed")
+
+
+def _check_start(start: str) -> Literal[True]:
+    if start not in ("new", "oldest"):
+        raise InvalidOption(f"start must be 'new' or 'oldest', got {start!r}")
+    return True

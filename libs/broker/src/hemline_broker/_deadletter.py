@@ -1,0 +1,87 @@
+"""Where messages go that cannot be processed: the original, plus why."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from hemline_broker._delivery import Delivery
+from hemline_broker._driver import Driver
+from hemline_broker._errors import BrokerError, NotFound
+from hemline_broker._message import Message
+from hemline_broker._observer import Observer
+
+_log = logging.getLogger(__name__)
+
+# Reason, topic and names together must stay below the reserve of 1 KiB that every message keeps free.
+_REASON_BYTES = 512
+_SEND_TIMEOUT_S = 30.0
+_LONGEST_PAUSE_S = 30.0
+
+
+def dead_letter(delivery: Delivery, reason: str) -> Message:
+    """The message as it came, with `deadreason`, `deadtopic` and `deadattempt` as extensions."""
+    message = delivery.message
+    short = (
+        " ".join(reason.split()).encode(errors="replace")[:_REASON_BYTES].decode(errors="ignore")
+    )
+    return Message(
+        message.data,
+        key=message.key,
+        id=message.id,
+        type=message.type,
+        source=message.source,
+        time=message.time,
+        content_type=message.content_type,
+        extensions={
+            **message.extensions,
+            "deadreason": short or "no reason given",
+            "deadtopic": delivery.topic,
+            "deadattempt": str(delivery.attempt),
+        },
+        headers=message.headers,
+    )
+
+
+class Undertaker:
+    """Sends dead letters, and does not give up while the subscription lives."""
+
+    def __init__(self, driver: Driver, topic: str | None, observer: Observer) -> None:
+        self._driver = driver
+        self._topic = topic
+        self._observer = observer
+
+    async def check(self) -> None:
+        """Say at the start, not at the first poisonous message, that the dead-letter topic is missing."""
+        if self._topic is not None and not await self._driver.exists(self._topic):
+            raise NotFound(
+                f"the dead-letter topic {self._topic!r} does not exist; call ensure({self._topic!r}) first"
+            )
+
+    async def bury(self, delivery: Delivery, kind: str, reason: str) -> bool:
+        """Return whether the original may be acknowledged now."""
+        if self._topic is None:
+            _log.warning(
+                "%s: message %s is discarded, no dead-letter topic is set: %s",
+                delivery.topic, delivery.message.id, reason,
+            )  # fmt: skip
+            self._observer.dead(delivery.topic, kind)
+            return True
+        letter = dead_letter(delivery, reason)
+        pause = 0.1
+        while not delivery.lease.lost:
+            try:
+                (result,) = await self._driver.send(self._topic, [letter], _SEND_TIMEOUT_S)
+                if not isinstance(result, BrokerError):
+                    self._observer.dead(delivery.topic, kind)
+                    return True
+                problem = result
+            except BrokerError as error:
+                problem = error
+            _log.error(
+                "%s: message %s cannot be sent to %s, trying again in %.1f s: %s",
+                delivery.topic, letter.id, self._topic, pause, problem,
+            )  # fmt: skip
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
+        return False

@@ -1,0 +1,152 @@
+"""A message on its way through a handler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, TypeVar, overload
+
+from hemline_broker._message import Message
+
+T = TypeVar("T")
+
+WAITING, HANDED, SETTLED, PARKED = range(4)
+
+
+class Lease:
+    """What a driver holds for a run of messages: an assignment of a partition, a claim on a range.
+
+    Attributes:
+        prefix: what stands before the offset in a position, such as `topic/0/`.
+        lost: the messages belong to another consumer now; acks no longer count.
+        stopping: the lease is about to go: nothing more of it is handed out.
+    """
+
+    __slots__ = ("lost", "prefix", "stopping")
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.lost = False
+        self.stopping = False
+
+
+class Owner(Protocol):
+    """Who settles deliveries: the subscription."""
+
+    def settle(self, deliveries: Sequence[Delivery]) -> None:
+        """Acknowledge."""
+
+    def nack(self, delivery: Delivery, delay: float) -> None:
+        """Deliver again later."""
+
+    def reject(self, delivery: Delivery, reason: str) -> None:
+        """Dead-letter."""
+
+    def extend(self, delivery: Delivery, seconds: float) -> None:
+        """Keep for longer."""
+
+
+class Delivery:
+    """One message given to one handler. Settle it once, on the event loop: `ack`, `nack` or `reject`.
+
+    A second settlement does nothing. What is not settled when the subscription closes, or when the process dies,
+    comes again, here or at another consumer of the group.
+
+    Attributes:
+        message: the message.
+        topic: where it came from.
+        attempt: 1 for the first delivery. Deliveries to consumers that died count where the backend can tell
+            (`Capability.DURABLE_ATTEMPTS`).
+        failures: how many of the attempts ended in a `nack`. They alone lead to the dead-letter topic: a message
+            is not given up because consumers were stopped.
+    """
+
+    __slots__ = (
+        "_native", "_owner", "attempt", "failures", "lease", "message", "offset", "state", "topic",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        message: Message,
+        topic: str,
+        attempt: int,
+        lease: Lease,
+        offset: int,
+        owner: Owner,
+        native: object = None,
+        failures: int = 0,
+    ) -> None:
+        self.message = message
+        self.topic = topic
+        self.attempt = attempt
+        self.lease = lease
+        self.offset = offset
+        self.state = WAITING
+        self.failures = failures
+        self._owner = owner
+        self._native = native
+
+    @property
+    def position(self) -> str:
+        """Where the message lies: `topic/partition/offset`, or the server's id. Opaque."""
+        return f"{self.lease.prefix}{self.offset}"
+
+    def ack(self) -> None:
+        """The effect of this message is durable: never deliver it again. Cheap; never blocks."""
+        self._owner.settle((self,))
+
+    def nack(self, delay: float = 0.0) -> None:
+        """Deliver it again after at least `delay` seconds, or dead-letter it when its attempts are used up."""
+        self._owner.nack(self, delay)
+
+    def reject(self, reason: str) -> None:
+        """It can never be processed: send it to the dead-letter topic with this reason, and acknowledge it."""
+        self._owner.reject(self, reason)
+
+    def extend(self, seconds: float) -> None:
+        """Keep it for this much longer. Only backends with a lease per message (Pub/Sub) need it."""
+        self._owner.extend(self, seconds)
+
+    def native(self, kind: type[T]) -> T:
+        """The backend's own message object.
+
+        Raises:
+            TypeError: this backend has none of that type.
+        """
+        if isinstance(self._native, kind):
+            return self._native
+        raise TypeError(f"this delivery carries {type(self._native).__name__}, not {kind.__name__}")
+
+    def __repr__(self) -> str:
+        return f"<Delivery {self.message.id} at {self.position}, attempt {self.attempt}>"
+
+
+class Batch(Sequence[Delivery]):
+    """Deliveries that were waiting together, in order."""
+
+    __slots__ = ("_deliveries", "_owner")
+
+    def __init__(self, deliveries: Sequence[Delivery], owner: Owner) -> None:
+        self._deliveries = deliveries
+        self._owner = owner
+
+    @overload
+    def __getitem__(self, index: int) -> Delivery: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Delivery]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        return self._deliveries[index]
+
+    def __len__(self) -> int:
+        return len(self._deliveries)
+
+    def __iter__(self) -> Iterator[Delivery]:
+        return iter(self._deliveries)
+
+    def ack(self) -> None:
+        """Acknowledge every delivery of the batch that is not settled yet."""
+        self._owner.settle(self._deliveries)
+
+    def nack(self, delay: float = 0.0) -> None:
+        """Deliver every delivery of the batch that is not settled yet again after at least `delay` seconds."""
+        for delivery in self._deliveries:
+            delivery.nack(delay)

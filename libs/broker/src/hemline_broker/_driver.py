@@ -1,0 +1,159 @@
+"""The driver protocol: all that a backend must do. The portable layer does the rest once.
+
+Rules for a driver:
+
+- Methods of `Driver` and `Source` are called on the event loop and must not block it; blocking clients get threads of
+  their own.
+- A driver does not retry what a caller would want to know about: it raises `Unavailable` and friends.
+- It gives each message out once per lease; whether a delivery is retried, dead-lettered or acknowledged is decided
+  above.
+- It reads at most what `Sink.room` allows, give or take one message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal, Protocol
+
+from hemline_broker._delivery import Delivery, Owner
+from hemline_broker._errors import BrokerError
+from hemline_broker._message import Message, Receipt
+
+Start = Literal["new", "oldest"]
+
+
+class Capability(StrEnum):
+    """What a backend may or may not be able to do."""
+
+    PERSISTENT = "persistent"  # messages outlive every process
+    SHARED = "shared"  # several processes can take part
+    OLDEST = "oldest"  # a new group can begin with messages sent before it
+    KEY_AFFINITY = "key-affinity"  # one key is with one consumer of a group at a time
+    ORDERED = "ordered"  # messages of one key arrive in the order sent
+    DURABLE_ATTEMPTS = "durable-attempts"  # `attempt` survives the death of the consumer
+    TRANSACTIONS = "transactions"  # `Broker.transaction`
+    LAG = "lag"  # `Subscription.lag`
+    PARTITIONS = (
+        "partitions"  # topics have partitions that limit the number of consumers of a group
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TopicInfo:
+    """A topic as the broker knows it.
+
+    Attributes:
+        name: its name.
+        partitions: how many, 1 where there is no such thing.
+        messages: messages held, None where unknown.
+        groups: group → messages not yet acknowledged.
+    """
+
+    name: str
+    partitions: int
+    messages: int | None
+    groups: Mapping[str, int]
+
+
+class Sink(Owner, Protocol):
+    """What a source pours deliveries into, and their owner. What follows may be called from any one thread."""
+
+    def room(self) -> tuple[int, int]:
+        """Messages and bytes that may be delivered now; (0, 0) when there is no need for more."""
+
+    def idle(self) -> bool:
+        """Whether nothing delivered is waiting to be handed out, so that even one message is worth fetching."""
+
+    def put(self, deliveries: Sequence[Delivery]) -> None:
+        """Deliver, in order."""
+
+    def fail(self, error: BrokerError) -> None:
+        """End the subscription with an error that its reader sees."""
+
+
+class Source(Protocol):
+    """One consumer of one group."""
+
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """Take note that these are done. Cheap; made durable soon after, at once by `settle` and `close`."""
+
+    def wake(self) -> None:
+        """There is room again."""
+
+    async def settle(self) -> Sequence[str]:
+        """Make all acks so far durable; return the ids of those that came too late."""
+
+    def extend(self, delivery: Delivery, seconds: float) -> None:
+        """Keep a delivery for longer, where the backend has a lease per message."""
+
+    async def lag(self) -> int:
+        """Messages of the group not yet acknowledged, this consumer's in flight included."""
+
+    async def close(self, unsettled: Sequence[tuple[Delivery, int]]) -> Sequence[str]:
+        """Make acks durable, give back what is not acknowledged, leave the group; return as `settle` does.
+
+        `unsettled` are the deliveries that were handed out, each with the number of its next attempt, for backends
+        that remember.
+        """
+
+
+class Sending(Protocol):
+    """A transaction of the backend, see `Broker.transaction`."""
+
+    async def send(self, topic: str, messages: Sequence[Message]) -> None:
+        """Add messages; they become visible when the transaction is committed."""
+
+    async def commit(self, deliveries: Sequence[Delivery]) -> None:
+        """Make messages and the acknowledgement of `deliveries` durable, all or nothing."""
+
+    async def abort(self) -> None:
+        """Forget the messages."""
+
+
+class Driver(Protocol):
+    """A connection to one backend."""
+
+    capabilities: frozenset[Capability]
+    # The largest message, counted as `TooLarge` says, that the backend itself carries.
+    max_message_bytes: int
+
+    async def ensure(
+        self, topic: str, group: str | None, partitions: int, start: Start, ordered: bool
+    ) -> None:
+        """Make the topic and the group's starting position, where they do not exist yet."""
+
+    async def send(
+        self, topic: str, messages: Sequence[Message], timeout: float
+    ) -> Sequence[Receipt | BrokerError]:
+        """Make messages durable; one result per message, or raise if none of them can be sent.
+
+        `NotFound` for a topic that does not exist: no backend creates topics on the side.
+        """
+
+    async def subscribe(
+        self, topic: str, group: str, start: Start, sink: Sink, limits: tuple[int, int]
+    ) -> Source:
+        """Join a group, made here if need be; raises `NotFound` when there is no such topic.
+
+        `limits` are the most messages and bytes that `sink.room` will ever allow.
+        """
+
+    async def begin(self, source: Source | None) -> Sending:
+        """Start a transaction, or raise `Unsupported`."""
+
+    async def exists(self, topic: str) -> bool:
+        """Whether there is such a topic."""
+
+    async def topics(self) -> Sequence[TopicInfo]:
+        """Every topic, for people who look for a fault."""
+
+    async def ping(self) -> None:
+        """Raise unless the backend answers."""
+
+    def native(self, kind: type[Any]) -> Any:
+        """The backend's own object of that type, or raise TypeError."""
+
+    async def close(self) -> None:
+        """Wait for what is being sent, and let go of everything."""

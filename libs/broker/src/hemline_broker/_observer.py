@@ -1,0 +1,31 @@
+"""What a user of the library may watch: one method per happening, all doing nothing by default."""
+
+from __future__ import annotations
+
+
+class Observer:
+    """Receives counts for metrics. Subclass it and override what you need; calls must be quick and not raise.
+
+    All calls come on the event loop's thread. `size` is in bytes of message bodies.
+    """
+
+    def sent(self, topic: str, messages: int, size: int) -> None:
+        """Messages were made durable."""
+
+    def received(self, topic: str, messages: int, size: int) -> None:
+        """Deliveries were handed out."""
+
+    def redelivered(self, topic: str, messages: int) -> None:
+        """Of those, some were not a first attempt."""
+
+    def acked(self, topic: str, messages: int) -> None:
+        """Deliveries were acknowledged by the handler."""
+
+    def dead(self, topic: str, reason: str) -> None:
+        """A message went to the dead-letter topic, or was discarded for want of one.
+
+        `reason` is one of `rejected`, `retries`, `body-missing`.
+        """
+
+    def lag(self, topic: str, group: str, messages: int) -> None:
+        """Messages of the group not yet acknowledged, about once a second."""

@@ -1,0 +1,119 @@
+"""Handlers side by side: `Subscription.run`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from hemline_broker._delivery import HANDED, Delivery
+from hemline_broker._errors import InvalidOption, Reject
+from hemline_broker._retry import Retry
+
+if TYPE_CHECKING:
+    from hemline_broker._subscription import Subscription
+
+_log = logging.getLogger(__name__)
+
+
+class Runner:
+    """Calls a handler for each delivery, at most `concurrency` at once, one at a time per key if asked."""
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        handler: Callable[[Delivery], Awaitable[None]],
+        retry: Retry,
+        concurrency: int,
+        by_key: bool,
+    ) -> None:
+        if concurrency < 1:
+            raise InvalidOption(f"concurrency must be at least 1, got {concurrency}")
+        self._subscription = subscription
+        self._handler = handler
+        self._retry = retry
+        self._slots = asyncio.Semaphore(concurrency)
+        self._by_key = by_key
+        # Key → what waits behind the delivery of that key that is being handled. Bounded by in_flight.
+        self._busy: dict[str, deque[Delivery]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Return when the subscription is closed and every handler has ended."""
+        try:
+            async for delivery in self._subscription:
+                key = delivery.message.key if self._by_key else None
+                if key is not None and key in self._busy:
+                    self._busy[key].append(delivery)
+                    continue
+                if key is not None:
+                    self._busy[key] = deque()
+                await self._slots.acquire()
+                self._start(delivery, key)
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+
+    def _start(self, delivery: Delivery, key: str | None) -> None:
+        task = asyncio.get_running_loop().create_task(self._chain(delivery, key))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _chain(self, delivery: Delivery, key: str | None) -> None:
+        """Handle a delivery and, holding one slot, all that queued behind it for its key."""
+        try:
+            await self._handle(delivery, in_place=key is not None)
+            while key is not None and self._busy[key]:
+                await self._handle(self._busy[key].popleft(), in_place=True)
+        finally:
+            if key is not None:
+                del self._busy[key]
+            self._slots.release()
+
+    async def _handle(self, delivery: Delivery, *, in_place: bool) -> None:
+        current = delivery
+        while True:
+            problem = await self._call(current)
+            if problem is None:
+                return
+            delay = self._retry.delay_after(current.failures + 1)
+            if not in_place or self._retry.exhausted(current.failures + 1):
+                self._subscription.nack(current, delay, problem)
+                return
+            # Others of the key must not overtake: keep the place, but not the slot, while waiting.
+            current = self._subscription.again(current)
+            self._slots.release()
+            try:
+                await asyncio.sleep(delay)
+            finally:
+                await self._slots.acquire()
+            if not self._subscription.hand_out(current):
+                return
+
+    async def _call(self, delivery: Delivery) -> str | None:
+        """Run the handler; None when the delivery is settled, else what went wrong."""
+        if delivery.lease.lost or delivery.lease.stopping:
+            self._subscription.release(delivery)
+            return None
+        try:
+            await self._handler(delivery)
+        except Reject as reject:
+            delivery.reject(reject.reason)
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises means: again
+            _log.warning(
+                "%s: handler failed on message %s, attempt %d: %s: %s",
+                delivery.topic, delivery.message.id, delivery.attempt, type(error).__name__, error,
+                exc_info=_log.isEnabledFor(logging.DEBUG),
+            )  # fmt: skip
+            if delivery.state == HANDED:
+                return f"{type(error).__name__}: {error}"
+        else:
+            if delivery.state == HANDED:
+                delivery.ack()
+        return None

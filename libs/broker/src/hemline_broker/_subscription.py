@@ -1,0 +1,452 @@
+"""One consumer of a group: iteration, batches, retries, dead letters, back-pressure, an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Self
+
+from hemline_broker._deadletter import Undertaker
+from hemline_broker._delivery import HANDED, PARKED, SETTLED, Batch, Delivery
+from hemline_broker._driver import Driver, Source, Start
+from hemline_broker._errors import AckLost, BrokerError, Closed, InvalidOption
+from hemline_broker._observer import Observer
+from hemline_broker._retry import Retry
+from hemline_broker._runner import Runner
+
+_log = logging.getLogger(__name__)
+
+# What a delivery costs beside its body: so that a flood of empty messages is bounded by bytes as well.
+_OVERHEAD_BYTES = 256
+_LAG_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a subscription may hold, and what it does with failures; see `Broker.subscribe`."""
+
+    in_flight: int
+    in_flight_bytes: int
+    retry: Retry
+    dead_letter: str | None
+
+    def __post_init__(self) -> None:
+        if self.in_flight < 1 or self.in_flight_bytes < 1:
+            raise InvalidOption(
+                f"in_flight and in_flight_bytes must be at least 1, got {self.in_flight} and {self.in_flight_bytes}"
+            )
+
+
+def _size(delivery: Delivery) -> int:
+    return len(delivery.message.data) + _OVERHEAD_BYTES
+
+
+class Subscription:
+    """Made by `Broker.subscribe`; an async context manager. Use it on the event loop it was entered on.
+
+    Leaving the context closes it with `drain=0`: acks are made durable, everything else comes again at once. Call
+    `close(drain)` first to give handlers time to finish.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        topic: str,
+        group: str,
+        start: Start,
+        limits: Limits,
+        observer: Observer,
+        forget: Callable[[Subscription], None],
+    ) -> None:
+        self.topic = topic
+        self.group = group
+        self._driver = driver
+        self._start = start
+        self._limits = limits
+        self._observer = observer
+        self._forget = forget
+        self._undertaker = Undertaker(driver, limits.dead_letter, observer)
+        self._source: Source | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ready: deque[Delivery] = deque()
+        self._news = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._handed: set[Delivery] = set()
+        self._parked: dict[Delivery, asyncio.TimerHandle] = {}
+        # Two pairs of counters, each written by one thread only, so that the room is known without a lock: what
+        # arrived is counted by the source's thread, what is settled by the event loop.
+        self._arrived_count = 0
+        self._arrived_bytes = 0
+        self._settled_count = 0
+        self._settled_bytes = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._lag_task: asyncio.Task[None] | None = None
+        self._lost: list[str] = []
+        self._error: BrokerError | None = None
+        self._closing = False
+        self._closed = asyncio.Event()
+
+    # --- what users call -------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        if self._source is not None or self._closing:
+            raise Closed("a subscription is entered once; call subscribe again")
+        self._loop = asyncio.get_running_loop()
+        if self._limits.dead_letter is not None:
+            await self._undertaker.check()
+        limits = (self._limits.in_flight, self._limits.in_flight_bytes)
+        self._source = await self._driver.subscribe(
+            self.topic, self.group, self._start, self, limits
+        )
+        if type(self._observer).lag is not Observer.lag:
+            self._lag_task = self._loop.create_task(self._watch_lag())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close(drain=0.0)
+
+    async def __aiter__(self) -> AsyncIterator[Delivery]:
+        while await self._some():
+            while (delivery := self._take_one()) is not None:
+                yield delivery
+
+    async def batches(
+        self, max_size: int = 256, *, max_bytes: int | None = None, wait: float = 0.0
+    ) -> AsyncIterator[Batch]:
+        """What waits now, as one batch: one message when idle, up to `max_size` under load.
+
+        Args:
+            max_size: messages a batch holds at most; more than `in_flight` never come.
+            max_bytes: bytes of bodies a batch holds at most, but always one message.
+            wait: seconds to wait for a batch to fill after its first message has come.
+        """
+        if max_size < 1:
+            raise InvalidOption(f"max_size must be at least 1, got {max_size}")
+        while await self._some():
+            if wait > 0:
+                await self._fill(min(max_size, self._limits.in_flight), wait)
+            taken = self._take(max_size, max_bytes)
+            if taken:
+                yield Batch(taken, self)
+
+    async def run(
+        self,
+        handler: Callable[[Delivery], Awaitable[None]],
+        *,
+        concurrency: int = 16,
+        order: Literal["key", "none"] = "key",
+    ) -> None:
+        """Call `handler` for each delivery until the subscription is closed.
+
+        When it returns, the delivery is acknowledged unless the handler settled it. When it raises `Reject`, the
+        message goes to the dead-letter topic; when it raises anything else, it is delivered again after the delay
+        of `Retry`. With `order="key"`, messages of one key are handled one after the other, retries included,
+        while other keys go on; messages without a key are always independent.
+        """
+        await Runner(self, handler, self._limits.retry, concurrency, order == "key").run()
+
+    async def settled(self) -> None:
+        """Return when all acks and rejects so far are durable.
+
+        Raises:
+            AckLost: some came after the message was given to another consumer; each is reported once.
+        """
+        source = self._joined()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        self._lost += await source.settle()
+        if self._lost:
+            lost, self._lost = self._lost, []
+            raise AckLost(lost)
+
+    async def lag(self) -> int:
+        """Messages of the group not yet acknowledged, those in flight included."""
+        return await self._joined().lag()
+
+    async def close(self, drain: float = 30.0) -> None:
+        """End iteration, wait up to `drain` seconds for what is handed out, give back the rest, leave the group.
+
+        Safe to call twice and from several tasks.
+        """
+        if self._closing:
+            await self._closed.wait()
+            return
+        self._closing = True
+        try:
+            await self._end(drain)
+        finally:
+            self._closed.set()
+            self._forget(self)
+
+    async def _end(self, drain: float) -> None:
+        waiting = [each for each in (*self._ready, *self._parked) if each.failures]
+        for delivery in self._ready:
+            delivery.state = SETTLED
+        self._ready.clear()
+        self._news.set()
+        for handle in self._parked.values():
+            handle.cancel()
+        self._parked.clear()
+        if drain > 0:
+            await self._drained(drain)
+        for task in (*self._tasks, *((self._lag_task,) if self._lag_task else ())):
+            task.cancel()
+        if self._tasks or self._lag_task:
+            await asyncio.wait([*self._tasks, *((self._lag_task,) if self._lag_task else ())])
+        if self._source is not None:
+            unsettled = [(each, each.attempt) for each in waiting]
+            unsettled += [(each, each.attempt + 1) for each in self._handed]
+            lost = await self._source.close(unsettled)
+            if lost:
+                _log.warning("%s", AckLost(lost))
+
+    async def _drained(self, drain: float) -> None:
+        try:
+            async with asyncio.timeout(drain):
+                await self._idle.wait()
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
+        except TimeoutError:
+            _log.warning(
+                "%s: %d deliveries were not settled within %g s; they come again",
+                self.topic, len(self._handed), drain,
+            )  # fmt: skip
+
+    # --- what deliveries call (Owner) ------------------------------------------------------------------------
+
+    def settle(self, deliveries: Sequence[Delivery]) -> None:
+        """Acknowledge deliveries that are handed out."""
+        now = [delivery for delivery in deliveries if delivery.state == HANDED]
+        if not now:
+            return
+        for delivery in now:
+            delivery.state = SETTLED
+        if not self._closed.is_set():
+            self._joined().ack(now)
+        self._return(now)
+        self._observer.acked(self.topic, len(now))
+
+    def nack(self, delivery: Delivery, delay: float, reason: str = "not acknowledged") -> None:
+        """Deliver again after `delay` seconds, or dead-letter."""
+        if delivery.state != HANDED:
+            return
+        if self._limits.retry.exhausted(delivery.failures + 1):
+            self._bury(
+                delivery, "retries", f"given up after {delivery.failures + 1} failures: {reason}"
+            )
+            return
+        again = self.again(delivery)
+        if self._closing:
+            return
+        if delay <= 0:
+            self._arrive((again,))
+            return
+        again.state = PARKED
+        # Parked messages leave room for others, or a few of them would stop the stream; but never more than as
+        # many again, or they would have no bound.
+        counted = len(self._parked) < self._limits.in_flight
+        if counted:
+            self._account(1, _size(again))
+        later = self._loop_now().call_later(delay, self._unpark, again, counted)
+        self._parked[again] = later
+
+    def reject(self, delivery: Delivery, reason: str) -> None:
+        """Dead-letter now."""
+        if delivery.state == HANDED:
+            self._bury(delivery, "rejected", reason)
+
+    def extend(self, delivery: Delivery, seconds: float) -> None:
+        """Pass the wish on."""
+        if delivery.state == HANDED:
+            self._joined().extend(delivery, seconds)
+
+    def again(self, delivery: Delivery) -> Delivery:
+        """The next attempt of a delivery, still counted as outstanding; the old handle no longer does anything."""
+        delivery.state = SETTLED
+        self._handed.discard(delivery)
+        self._check_idle()
+        return Delivery(
+            delivery.message, delivery.topic, delivery.attempt + 1, delivery.lease, delivery.offset, self,
+            delivery._native, delivery.failures + 1,
+        )  # fmt: skip
+
+    def release(self, delivery: Delivery) -> None:
+        """Forget a delivery that its lease no longer covers; it comes again elsewhere."""
+        if delivery.state == HANDED:
+            delivery.state = SETTLED
+            self._return((delivery,))
+
+    def hand_out(self, delivery: Delivery) -> bool:
+        """Mark a next attempt as handed out; False when its lease is gone or the subscription is closing."""
+        if self._closing or delivery.lease.lost or delivery.lease.stopping:
+            self._account(1, _size(delivery))
+            return False
+        self._hand((delivery,))
+        return True
+
+    # --- what the source calls (Sink), from any thread -------------------------------------------------------
+
+    def room(self) -> tuple[int, int]:
+        """Messages and bytes that may come."""
+        if self._closing:
+            return 0, 0
+        count = self._limits.in_flight - (self._arrived_count - self._settled_count)
+        size = self._limits.in_flight_bytes - (self._arrived_bytes - self._settled_bytes)
+        return (count, size) if count > 0 and size > 0 else (0, 0)
+
+    def idle(self) -> bool:
+        """Whether no delivery waits to be handed out."""
+        return not self._ready
+
+    def put(self, deliveries: Sequence[Delivery]) -> None:
+        """Take what arrived."""
+        self._arrived_bytes += sum(map(_size, deliveries))
+        self._arrived_count += len(deliveries)
+        self._call(self._arrive, deliveries)
+
+    def fail(self, error: BrokerError) -> None:
+        """End with an error."""
+        self._call(self._break, error)
+
+    # --- inside ----------------------------------------------------------------------------------------------
+
+    def _call(self, function: Callable[..., None], *arguments: object) -> None:
+        try:
+            self._loop_now().call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            # The loop ended without closing the subscription: nobody is left to tell.
+            self._closing = True
+
+    def _loop_now(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            raise Closed(
+                "the subscription was never entered: use `async with broker.subscribe(...)`"
+            )
+        return self._loop
+
+    def _joined(self) -> Source:
+        if self._source is None:
+            raise Closed(
+                "the subscription was never entered: use `async with broker.subscribe(...)`"
+            )
+        return self._source
+
+    def _arrive(self, deliveries: Sequence[Delivery]) -> None:
+        if self._closing:
+            return
+        self._ready.extend(deliveries)
+        self._news.set()
+
+    def _break(self, error: BrokerError) -> None:
+        if self._error is None:
+            self._error = error
+        self._news.set()
+
+    def _unpark(self, delivery: Delivery, counted: bool) -> None:
+        self._parked.pop(delivery, None)
+        if counted:
+            self._account(-1, -_size(delivery))
+        self._arrive((delivery,))
+
+    def _bury(self, delivery: Delivery, kind: str, reason: str) -> None:
+        delivery.state = SETTLED
+        task = self._loop_now().create_task(self._buried(delivery, kind, reason))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _buried(self, delivery: Delivery, kind: str, reason: str) -> None:
+        try:
+            if await self._undertaker.bury(delivery, kind, reason):
+                self._joined().ack((delivery,))
+        finally:
+            self._return((delivery,))
+
+    def _account(self, count: int, size: int) -> None:
+        self._settled_count += count
+        self._settled_bytes += size
+        if count > 0 and self._source is not None:
+            self._source.wake()
+
+    def _return(self, deliveries: Sequence[Delivery]) -> None:
+        self._handed.difference_update(deliveries)
+        self._account(len(deliveries), sum(map(_size, deliveries)))
+        self._check_idle()
+
+    def _check_idle(self) -> None:
+        if not self._handed:
+            self._idle.set()
+
+    def _hand(self, deliveries: Sequence[Delivery]) -> None:
+        again = 0
+        for delivery in deliveries:
+            delivery.state = HANDED
+            if delivery.attempt > 1:
+                again += 1
+        self._handed.update(deliveries)
+        self._idle.clear()
+        size = sum(len(delivery.message.data) for delivery in deliveries)
+        self._observer.received(self.topic, len(deliveries), size)
+        if again:
+            self._observer.redelivered(self.topic, again)
+
+    async def _some(self) -> bool:
+        """Wait until something may be taken; False at the end."""
+        while not self._ready:
+            if self._closing:
+                return False
+            if self._error is not None:
+                raise self._error
+            self._loop_now()
+            self._news.clear()
+            await self._news.wait()
+        return not self._closing
+
+    async def _fill(self, wanted: int, wait: float) -> None:
+        try:
+            async with asyncio.timeout(wait):
+                while len(self._ready) < wanted and not self._closing and self._error is None:
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            pass
+
+    def _take_one(self) -> Delivery | None:
+        taken = self._take(1, None)
+        return taken[0] if taken else None
+
+    def _take(self, count: int, max_bytes: int | None) -> list[Delivery]:
+        taken: list[Delivery] = []
+        ready = self._ready
+        size = 0
+        while ready and len(taken) < count:
+            delivery = ready[0]
+            if delivery.lease.lost or delivery.lease.stopping:
+                ready.popleft().state = SETTLED
+                self._account(1, _size(delivery))
+                continue
+            if max_bytes is not None:
+                size += len(delivery.message.data)
+                if taken and size > max_bytes:
+                    break
+            taken.append(ready.popleft())
+        if taken:
+            self._hand(taken)
+        return taken
+
+    async def _watch_lag(self) -> None:
+        while True:
+            try:
+                self._observer.lag(self.topic, self.group, await self.lag())
+            except BrokerError as error:
+                _log.debug("lag of %s is unknown: %s", self.topic, error)
+            await asyncio.sleep(_LAG_EVERY_S)
