@@ -199,6 +199,42 @@ LIFECYCLE_RESTARTS = Metric(
     ("process",),
 )
 
+# The operator.
+OPERATOR_RECONCILES = Metric(
+    "hemline_operator_reconciles",
+    "counter",
+    "Looks at a classifier, by how they ended.",
+    ("outcome",),
+)
+OPERATOR_RECONCILE_SECONDS = Metric(
+    "hemline_operator_reconcile_seconds",
+    "histogram",
+    "Time of one look at a classifier.",
+    (),
+    LATENCY_BUCKETS,
+)
+OPERATOR_QUEUE = Metric(
+    "hemline_operator_overdue_classifiers", "gauge", "Classifiers that wait for a look."
+)
+OPERATOR_WRITES = Metric(
+    "hemline_operator_writes",
+    "counter",
+    "Writes to the Kubernetes API, by kind and how they ended.",
+    ("kind", "outcome"),
+)
+OPERATOR_LAST_SUCCESS = Metric(
+    "hemline_operator_last_success_seconds",
+    "gauge",
+    "Unix time of the last look at a classifier that ended well.",
+    ("namespace", "classifier"),
+)
+OPERATOR_WATCH_BEHIND = Metric(
+    "hemline_operator_watch_behind_seconds",
+    "gauge",
+    "How long a watch has been behind the API server.",
+    ("kind",),
+)
+
 # The simulated client.
 SIM_SENT = Metric("hemline_client_sim_sent_images", "counter", "Images sent.")
 SIM_ANSWERED = Metric(

@@ -24,7 +24,9 @@ _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8
 class Connection(Protocol):
     """Where the API is and how to be let in (``kopf.ConnectionInfo``)."""
 
-    server: str
+    @property
+    def server(self) -> str:
+        """Its address, as in https://host:port."""
 
     def as_http_headers(self) -> dict[str, str]:
         """The headers that prove who asks."""

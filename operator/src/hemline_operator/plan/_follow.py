@@ -10,7 +10,15 @@ from hemline_api.report import TrainingReport
 from hemline_operator.kube import JOB
 from hemline_operator.plan._actions import Action, Announce, Create, Patch
 from hemline_operator.plan._conditions import Finding, condition, moment
-from hemline_operator.plan._observed import AskReport, Observed, Question, ReportAnswer, Unknown
+from hemline_operator.plan._observed import (
+    AskJob,
+    AskReport,
+    JobAnswer,
+    Observed,
+    Question,
+    ReportAnswer,
+    Unknown,
+)
 from hemline_operator.plan._runs import Run
 
 __all__ = ["Step", "follow_job"]
@@ -80,6 +88,12 @@ def follow_job(observed: Observed, run: Run, manifest: Manifest) -> Step:
             status={"job": {"name": run.name, "uid": job["metadata"]["uid"]}},
         )
     if job is None:
+        question = AskJob(run.name)
+        answer = observed.facts.get(question)
+        if answer is None:
+            return not_over("JobPending", "looking for the Job", questions=frozenset({question}))
+        if answer != JobAnswer(there=False):
+            return not_over("JobPending", "waiting to see the Job")
         return _ended(observed, run, (), "JobGone", "the Job was deleted before it ended")
     for kind in ("Complete", "Failed"):
         end = condition(job, kind)
@@ -163,7 +177,6 @@ def _ended(
             "finishedAt": now,
             "verdict": report.verdict.value,
             "modelVersion": report.version,
-            "snapshot": report.snapshot.model_dump(),
             "metrics": _metrics(report),
         },
         after=(

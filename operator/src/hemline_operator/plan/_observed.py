@@ -15,10 +15,13 @@ from hemline_api.resources import SnapshotStatus
 from hemline_operator.plan._names import Key
 
 __all__ = [
+    "AskJob",
     "AskPod",
     "AskReport",
     "AskSnapshot",
     "AskSummary",
+    "Fact",
+    "JobAnswer",
     "Observed",
     "PodAnswer",
     "Question",
@@ -66,7 +69,14 @@ class AskPod:
     address: str
 
 
-Question = AskSummary | AskSnapshot | AskReport | AskPod
+@dataclass(frozen=True, slots=True)
+class AskJob:
+    """Is this Job there? Asked of the API server itself, before a Job is taken to be gone for good."""
+
+    name: str
+
+
+Question = AskSummary | AskSnapshot | AskReport | AskPod | AskJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +112,14 @@ class PodAnswer:
 
     revision: int | None
     serving: tuple[int, ...] = ()
-    refused: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class JobAnswer:
+    """Whether a Job is there."""
+
+    there: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +129,7 @@ class Unknown:
     why: str
 
 
-Fact = Summary | SnapshotStatus | ReportAnswer | PodAnswer | Unknown
+Fact = Summary | SnapshotStatus | ReportAnswer | PodAnswer | JobAnswer | Unknown
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,13 +43,13 @@ class InferencePods:
             return {}
         refused = [answer.refused for answer in every if answer is not None]
         common = set(refused[0]).intersection(*refused[1:])
-        return {int(version): refused[0][version] for version in sorted(common)}
+        return {version: refused[0][version] for version in sorted(common)}
 
     @property
     def refused(self) -> dict[int, str]:
         """Versions that some pod refuses, with its reason."""
         return {
-            int(version): reason
+            version: reason
             for answer in self.answers.values()
             if answer is not None
             for version, reason in answer.refused.items()

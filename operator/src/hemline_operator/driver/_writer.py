@@ -1,0 +1,167 @@
+"""Takes a plan's actions, one after the other."""
+
+import hashlib
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from hemline_operator.driver._cache import CHILDREN
+from hemline_operator.driver._metrics import OperatorMetrics
+from hemline_operator.kube import Exists, Forbidden, KubeApi, KubeError, Missing, Refused, kind_of
+from hemline_operator.plan import (
+    MANAGER,
+    Action,
+    Announce,
+    Apply,
+    Create,
+    Delete,
+    Key,
+    Patch,
+)
+
+__all__ = ["Writer"]
+
+logger = logging.getLogger(__name__)
+
+_WATCHED: Final = frozenset(kind.name for kind in CHILDREN)
+
+
+class Writer:
+    """Writes to the API what a plan says.
+
+    Args:
+        api: the API.
+        metrics: counts every write.
+        resync_seconds: children of kinds that are not watched are applied again after this time.
+    """
+
+    def __init__(self, api: KubeApi, metrics: OperatorMetrics, *, resync_seconds: float) -> None:
+        self._api = api
+        self._metrics = metrics
+        self._resync = resync_seconds
+        self._applied: dict[Key, dict[str, tuple[int, float]]] = {}
+        self._failures: dict[Key, dict[str, str]] = {}
+
+    def failures(self, key: Key) -> Mapping[str, str]:
+        """Children of a classifier that the API refused when they were last applied, and why."""
+        return self._failures.get(key, {})
+
+    def forget(self, key: Key) -> None:
+        """Drop what is known of a classifier that is gone."""
+        self._applied.pop(key, None)
+        self._failures.pop(key, None)
+
+    async def take(self, key: Key, actions: Sequence[Action]) -> None:
+        """Take every action in order.
+
+        Raises:
+            KubeError: one failed; those after it were not taken. A child that is refused is noted instead.
+        """
+        for action in actions:
+            match action:
+                case Apply():
+                    await self._apply(key, action.manifest)
+                case Create():
+                    await self._create(action.manifest)
+                case Announce():
+                    await self._create(_event(action))
+                case Patch():
+                    await self._patch(action)
+                case Delete():
+                    await self._count(
+                        action.kind.name,
+                        self._api.delete(
+                            action.kind, action.namespace, action.name, uid=action.uid
+                        ),
+                    )
+
+    async def _apply(self, key: Key, manifest: Mapping[str, Any]) -> None:
+        kind = manifest["kind"]
+        what = f"{kind} {manifest['metadata']['name']}"
+        digest = hash(str(manifest["metadata"]["annotations"]))
+        applied = self._applied.setdefault(key, {})
+        before = applied.get(what)
+        if kind not in _WATCHED and before and before[0] == digest and before[1] > time.monotonic():
+            return
+        failures = self._failures.setdefault(key, {})
+        try:
+            await self._count(kind, self._api.apply(manifest))
+        except (Refused, Forbidden, Missing) as error:
+            if failures.get(what) != str(error):
+                logger.warning("%s: %s: %s", key, what, error)
+            failures[what] = str(error)
+            return
+        logger.info("%s: applied %s", key, what)
+        failures.pop(what, None)
+        applied[what] = (digest, time.monotonic() + self._resync)
+
+    async def _create(self, manifest: Mapping[str, Any]) -> None:
+        meta = manifest["metadata"]
+        try:
+            await self._count(manifest["kind"], self._api.create(manifest))
+            logger.info("%s: made %s %s", meta["namespace"], manifest["kind"], meta["name"])
+        except Exists:
+            return
+        except Missing as error:
+            # A namespace on its way out takes no new objects.
+            logger.info("%s", error)
+
+    async def _patch(self, action: Patch) -> None:
+        changes: dict[str, Any] = dict(action.changes)
+        if action.resource_version is not None:
+            meta = {**changes.get("metadata", {}), "resourceVersion": action.resource_version}
+            changes["metadata"] = meta
+        try:
+            await self._count(
+                action.kind.name,
+                self._api.patch(
+                    action.kind,
+                    action.namespace,
+                    action.name,
+                    changes,
+                    subresource=action.subresource,
+                ),
+            )
+        except Missing:
+            # Gone since it was observed: its deletion is an event of its own.
+            logger.debug("%s %s is gone", action.kind.name, action.name)
+
+    async def _count(self, kind: str, call: Any) -> None:
+        outcome = "ok"
+        try:
+            await call
+        except KubeError as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            self._metrics.writes.labels(kind, outcome).inc()
+
+
+def _event(action: Announce) -> dict[str, Any]:
+    about = action.about
+    meta = about["metadata"]
+    kind = kind_of(about)
+    digest = hashlib.sha256(f"{meta['uid']} {action.reason} {action.message}".encode()).hexdigest()
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{meta['name']}.{digest[:16]}", "namespace": meta["namespace"]},
+        "involvedObject": {
+            "apiVersion": kind.api_version,
+            "kind": kind.name,
+            "name": meta["name"],
+            "namespace": meta["namespace"],
+            "uid": meta["uid"],
+        },
+        "reason": action.reason,
+        "message": action.message[:1024],
+        "type": action.type,
+        "count": 1,
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "source": {"component": MANAGER},
+        "reportingComponent": MANAGER,
+    }
