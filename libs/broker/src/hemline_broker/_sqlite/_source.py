@@ -146,6 +146,9 @@ class SqliteSource:
                 function()
             except sqlite3.Error as problem:
                 error = as_broker_error(problem, "write acknowledgements")
+            except Exception as problem:
+                self._resolve(future, BrokerError(f"{type(problem).__name__}: {problem}"))
+                raise
             self._resolve(future, error)
         if self._stopping:
             return
