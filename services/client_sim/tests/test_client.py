@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -54,8 +53,12 @@ class Until:
         if self._reached(status):
             self._event.set()
 
-    async def wait(self) -> None:
-        await self._event.wait()
+    async def wait(self, running: "asyncio.Task[Status]") -> None:
+        waiting = asyncio.create_task(self._event.wait())
+        await asyncio.wait((waiting, running), return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if not self._event.is_set():
+            raise AssertionError(f"the run ended too early: {running.result()}")
 
 
 def client(
@@ -77,7 +80,8 @@ def client(
     ledger = open_ledger(
         made.journal, header, window=50, resume=made.resume and made.journal.exists()
     )
-    return Client(broker, made, ledger, Stream(dataset, seed=3, phases=made.phases, **stream))
+    made_stream = Stream(dataset, seed=3, phases=made.phases, **stream)
+    return Client(broker, made, ledger, made_stream, on_status=until)
 
 
 async def run_to_end(made: Client) -> Status:
@@ -180,7 +184,7 @@ async def test_what_does_not_belong_here_is_told_apart(
         begun = Until(lambda status: status.state == "streaming")
         made = options(tmp_path / "books.json", schedule=Schedule(seed=3, rate=60, label_delay=0))
         running = asyncio.create_task(run_to_end(client(broker, made, dataset, until=begun)))
-        await begun.wait()
+        await begun.wait(running)
         await broker.send_many("mnist.predictions", strays)
         status = await running
     assert (status.foreign, status.unknown, status.malformed) == (1, 2, 1)
@@ -196,7 +200,7 @@ async def test_a_stopped_run_drains_and_balances(
         answered = Until(lambda status: status.answered >= 10)
         stop = asyncio.Event()
         running = asyncio.create_task(client(broker, made, dataset, until=answered).run(stop))
-        await answered.wait()
+        await answered.wait(running)
         stop.set()
         status = await running
     assert status.ended == "signal"
@@ -225,7 +229,7 @@ async def test_a_killed_run_goes_on_where_it_was(
         sent = Until(lambda status: status.sent >= after)
         first = client(broker, made, dataset, until=sent)
         running = asyncio.create_task(run_to_end(first))
-        await sent.wait()
+        await sent.wait(running)
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
@@ -248,7 +252,7 @@ async def test_an_image_that_may_not_have_left_is_sent_again_as_it_was(
         assert status.balanced
         # The last lines are the receipts: without them nobody knows that the images left.
         lines = made.journal.read_bytes().splitlines(keepends=True)
-        kept = [line for line in lines if json.loads(line)[0:1] == ["p"] or line is lines[0]]
+        kept = [lines[0], *(line for line in lines if line.startswith(b'["p",'))]
         made.journal.write_bytes(b"".join(kept))
         bodies = {message.id: message.data for message in received}
         again = await run_to_end(client(broker, made, dataset))
