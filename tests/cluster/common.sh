@@ -18,7 +18,7 @@ export HEMLINE_CLUSTER=$work
 bin=$work/bin      # binaries built or downloaded: kept by `down`
 debs=$work/debs    # Debian packages, unpacked: kept by `down`
 images=$work/images # image archives: kept by `down`
-run=$work/run      # state of the running cluster: removed by `down`
+run=${HEMLINE_CLUSTER_RUN:-$work/run} # state of the running cluster: removed by `down`
 export PATH=$bin:$PATH
 
 link=hemline0             # the host's end of the cable to the node

@@ -32,7 +32,9 @@ MOUNT_POINTS = ("dev", "proc", "sys")
 
 def work_dir() -> pathlib.Path:
     cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(os.environ.get("HEMLINE_CLUSTER") or pathlib.Path(cache, "hemline", "cluster"))
+    return pathlib.Path(
+        os.environ.get("HEMLINE_CLUSTER") or pathlib.Path(cache, "hemline", "cluster")
+    )
 
 
 def import_archive(archive: str) -> None:
@@ -72,7 +74,7 @@ def build(args: argparse.Namespace, out: pathlib.Path) -> None:
     """Write the docker-archive: the base's layers, one for each --add, and a configuration."""
     config = {"architecture": "amd64", "os": "linux", "config": {"Env": [PATH]},
               "rootfs": {"type": "layers", "diff_ids": []}}  # fmt: skip
-    base = tarfile.open(args.base) if args.base else None
+    base = tarfile.open(args.base) if args.base else None  # noqa: SIM115  # open until the process ends
     layers = []
     if base:
         manifest = json.load(base.extractfile("manifest.json"))[0]
@@ -82,7 +84,9 @@ def build(args: argparse.Namespace, out: pathlib.Path) -> None:
 
     settings = config["config"] = copy.copy(config.get("config") or {})
     names = {variable.partition("=")[0] for variable in args.env}
-    settings["Env"] = [v for v in settings.get("Env") or [] if v.partition("=")[0] not in names] + args.env
+    settings["Env"] = [
+        v for v in settings.get("Env") or [] if v.partition("=")[0] not in names
+    ] + args.env
     if args.user:
         settings["User"] = args.user
     if args.workdir:
@@ -109,31 +113,47 @@ def build(args: argparse.Namespace, out: pathlib.Path) -> None:
         encoded = json.dumps(config, sort_keys=True).encode()
         name = f"{hashlib.sha256(encoded).hexdigest()}.json"
         manifest = json.dumps([{"Config": name, "RepoTags": [args.ref], "Layers": layers}]).encode()
-        for name, content in ((name, encoded), ("manifest.json", manifest)):
-            info = tarfile.TarInfo(name)
+        for entry, content in ((name, encoded), ("manifest.json", manifest)):
+            info = tarfile.TarInfo(entry)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("ref", nargs="?", help="the image's name, as pods will give it")
-    parser.add_argument("--import", dest="archive", metavar="TAR", help="import an image archive and do nothing else")
+    parser.add_argument(
+        "--import",
+        dest="archive",
+        metavar="TAR",
+        help="import an image archive and do nothing else",
+    )
     parser.add_argument("--base", metavar="TAR", help="docker-archive to build on")
-    parser.add_argument("--add", action="append", default=[], metavar="PATH[=TARGET]", help="one layer")
+    parser.add_argument(
+        "--add", action="append", default=[], metavar="PATH[=TARGET]", help="one layer"
+    )
     parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--user", metavar="UID[:GID]", help="a number, so that runAsNonRoot can be checked")
+    parser.add_argument(
+        "--user", metavar="UID[:GID]", help="a number, so that runAsNonRoot can be checked"
+    )
     parser.add_argument("--workdir", metavar="DIR")
-    parser.add_argument("--keep-owners", action="store_true", help="keep user and group ids (default: root)")
+    parser.add_argument(
+        "--keep-owners", action="store_true", help="keep user and group ids (default: root)"
+    )
     parser.add_argument("--out", metavar="TAR", help="keep the archive there")
-    parser.add_argument("--no-import", action="store_true", help="do not import into the running cluster")
+    parser.add_argument(
+        "--no-import", action="store_true", help="do not import into the running cluster"
+    )
     words = sys.argv[1:]
     split = words.index("--") if "--" in words else len(words)
     args = parser.parse_args(words[:split])
     args.entrypoint = words[split + 1 :]
 
     if args.archive:
-        return import_archive(args.archive)
+        import_archive(args.archive)
+        return
     if not args.ref or not (args.add or args.base):
         parser.error("expected REF and at least one --add or --base")
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,6 +1,9 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from hemline_operator.lifecycle import (
     BadPolicy,
     CanaryPolicy,
@@ -11,8 +14,6 @@ from hemline_operator.lifecycle import (
     fine_tune_uid,
     runs_so_far,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 POLICY = Policy(every=1000, cooldown=timedelta(seconds=60))

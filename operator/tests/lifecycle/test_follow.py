@@ -1,8 +1,9 @@
 from datetime import UTC, datetime, timedelta
 
-from hemline_operator.lifecycle import Reason, RunAction, RunLimits, follow
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hemline_operator.lifecycle import Reason, RunAction, RunLimits, follow
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LIMITS = RunLimits(retries=2, deadline=timedelta(seconds=100), backoff=timedelta(seconds=10))

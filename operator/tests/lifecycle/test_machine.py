@@ -3,6 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
 from hemline_api.report import SnapshotRef, TrainingReport, Verdict
 from hemline_operator.lifecycle import (
     BadState,
@@ -24,9 +28,6 @@ from hemline_operator.lifecycle import (
     record,
     step,
 )
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
 

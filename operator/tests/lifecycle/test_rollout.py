@@ -1,6 +1,10 @@
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import fisher_exact
+
 from hemline_api.report import Evaluation, SnapshotRef, TrainingReport, Verdict
 from hemline_api.rollout import Canary, Rollout
 from hemline_operator.lifecycle import (
@@ -18,9 +22,6 @@ from hemline_operator.lifecycle import (
     p_worse,
     weigh,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.stats import fisher_exact
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 AT_ONCE = CanaryPolicy()

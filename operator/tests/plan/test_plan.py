@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from hemline_operator.testing import Killed, World
 
 

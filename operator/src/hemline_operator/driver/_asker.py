@@ -9,11 +9,11 @@ from typing import Any, Final
 import aiohttp
 import grpc
 import grpc.aio
+
 from hemline_api import BadReport
 from hemline_api.grpc import samples_pb2, samples_pb2_grpc
 from hemline_api.report import TrainingReport
 from hemline_api.resources import SnapshotStatus
-
 from hemline_operator.kube import JOB, KubeApi, KubeError
 from hemline_operator.plan import (
     AskJob,

@@ -1,9 +1,9 @@
 """The operator's own metrics."""
 
-from hemline_api import metrics as table
-from hemline_api.metrics import Metric
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from hemline_api import metrics as table
+from hemline_api.metrics import Metric
 from hemline_operator.plan import Key
 
 __all__ = ["OperatorMetrics"]

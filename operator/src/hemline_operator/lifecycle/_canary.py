@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Self
 
-from hemline_api.report import SnapshotRef
-from hemline_api.rollout import Rollout
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from hemline_api.report import SnapshotRef
+from hemline_api.rollout import Rollout
 from hemline_operator.lifecycle._errors import BadState
 from hemline_operator.lifecycle._policy import CanaryPolicy
 from hemline_operator.lifecycle._words import Change, EventKind, Note, Reason

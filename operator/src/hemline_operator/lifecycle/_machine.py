@@ -11,7 +11,6 @@ from datetime import datetime
 
 from hemline_api.report import SnapshotRef, TrainingReport
 from hemline_api.rollout import Rollout
-
 from hemline_operator.lifecycle._canary import CanaryMemory, Trial, weigh
 from hemline_operator.lifecycle._due import due, fine_tune_uid
 from hemline_operator.lifecycle._policy import Policy

@@ -5,7 +5,6 @@ from typing import Final
 
 from hemline_api.report import TrainingReport
 from hemline_api.rollout import Canary, Rollout
-
 from hemline_operator.lifecycle._policy import CanaryPolicy
 from hemline_operator.lifecycle._words import Change, EventKind, Note, Reason
 

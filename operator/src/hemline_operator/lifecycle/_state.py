@@ -2,10 +2,10 @@
 
 from typing import Self
 
-from hemline_api.report import SnapshotRef
-from hemline_api.rollout import Rollout
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from hemline_api.report import SnapshotRef
+from hemline_api.rollout import Rollout
 from hemline_operator.lifecycle._canary import CanaryMemory
 from hemline_operator.lifecycle._errors import BadState
 from hemline_operator.lifecycle._words import Event

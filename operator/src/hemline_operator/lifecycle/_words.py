@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from hemline_api.rollout import Rollout
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from hemline_api.rollout import Rollout
 
 __all__ = ["Change", "Event", "EventKind", "Note", "Reason"]
 

@@ -5,7 +5,6 @@ from typing import Any, Final
 from hemline_api.resources import BrokerType, ClassifierSpec, Mode, PodSettings
 from hemline_api.rollout import Rollout
 from hemline_api.topics import Topics
-
 from hemline_operator.plan._compare import sealed
 from hemline_operator.plan._names import ROLLOUT_FILE, Key, Owner, component_labels
 from hemline_operator.plan._platform import Platform

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any, Final
 
 from hemline_api.resources import API_VERSION, ClassifierSpec, Mode, SnapshotStatus
-
 from hemline_operator.kube import FINE_TUNE
 from hemline_operator.lifecycle import Due, Policy, due
 from hemline_operator.plan._actions import Action, Announce, Create, Delete

@@ -6,7 +6,6 @@ from typing import Any
 
 from hemline_api import BadReport
 from hemline_api.report import TrainingReport
-
 from hemline_operator.kube import JOB
 from hemline_operator.plan._actions import Action, Announce, Create, Patch
 from hemline_operator.plan._conditions import Finding, condition, moment

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hemline_api.resources import BrokerType, ClassifierSpec, Mode
-
 from hemline_operator.plan._conditions import Finding, condition
 from hemline_operator.plan._names import Key
 from hemline_operator.plan._observed import Observed

@@ -3,7 +3,6 @@
 from typing import Any, Final
 
 from hemline_api.resources import ClassifierSpec, GatePolicy, TrainerSpec
-
 from hemline_operator.plan._names import Key, Owner, component_labels
 from hemline_operator.plan._platform import Platform
 from hemline_operator.plan._pods import (

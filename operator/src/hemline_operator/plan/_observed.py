@@ -11,7 +11,6 @@ from typing import Any
 
 from hemline_api.report import TrainingReport
 from hemline_api.resources import SnapshotStatus
-
 from hemline_operator.plan._names import Key
 
 __all__ = [

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hemline_api.report import TrainingReport
-from hemline_api.resources import ClassifierSpec, ClassifierStatus
 from pydantic import ValidationError
 
+from hemline_api.report import TrainingReport
+from hemline_api.resources import ClassifierSpec, ClassifierStatus
 from hemline_operator.kube import CLASSIFIER, FINE_TUNE
 from hemline_operator.lifecycle import Change, judge
 from hemline_operator.plan import _pod_state

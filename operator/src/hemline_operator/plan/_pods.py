@@ -11,7 +11,6 @@ from hemline_api.resources import (
     PodSettings,
     SaslMechanism,
 )
-
 from hemline_operator.plan._names import ROLLOUT_FILE, Key, component_labels
 from hemline_operator.plan._platform import Platform
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from hemline_api.resources import FineTuneResourceSpec, FineTuneStatus, Mode, SnapshotStatus
 from pydantic import ValidationError
 
+from hemline_api.resources import FineTuneResourceSpec, FineTuneStatus, Mode, SnapshotStatus
 from hemline_operator.plan._conditions import condition, parse_moment
 from hemline_operator.plan._names import MADE_BY_LABEL, Key
 

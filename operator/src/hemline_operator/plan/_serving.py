@@ -9,7 +9,6 @@ from hemline_api import BadRollout
 from hemline_api.report import SnapshotRef
 from hemline_api.resources import ClassifierSpec, Mode, RolloutStatus
 from hemline_api.rollout import Canary, Rollout
-
 from hemline_operator.lifecycle import (
     BadState,
     CanaryMemory,

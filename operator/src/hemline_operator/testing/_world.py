@@ -9,7 +9,6 @@ from typing import Any
 
 from hemline_api.report import Evaluation, SnapshotRef, TrainingReport, Verdict
 from hemline_api.resources import API_VERSION, SnapshotStatus
-
 from hemline_operator.plan import (
     COMPONENT_LABEL,
     Announce,

@@ -1,0 +1,8 @@
+"""For tests against a real API server. Needs httpx."""
+
+from hemline_operator.testing._cluster import Cluster, message
+from hemline_operator.testing._kubelet import PlayedKubelet
+from hemline_operator.testing._operator import RunningOperator
+from hemline_operator.testing._proxy import WriteProxy
+
+__all__ = ["Cluster", "PlayedKubelet", "RunningOperator", "WriteProxy", "message"]
