@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 import typer
+
 from hemline_api.metrics import INFERENCE_BATCH, INFERENCE_PREDICTIONS, INFERENCE_REVISION
 from hemline_runtime import (
     Failure,

@@ -1,9 +1,10 @@
 """Prometheus metrics made from the one table of names, so that nothing undeclared is exported."""
 
-from hemline_api.metrics import Metric
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
+
+from hemline_api.metrics import Metric
 
 __all__ = ["Metrics"]
 
