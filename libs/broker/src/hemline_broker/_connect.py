@@ -46,4 +46,8 @@ async def _open(url: BrokerURL, max_message_bytes: int) -> Driver:
         from hemline_broker._sqlite import open_driver
 
         return await open_driver(url, max_message_bytes)
+    if url.scheme == "kafka":
+        from hemline_broker import _kafka
+
+        return await _kafka.open_driver(url, max_message_bytes)
     raise InvalidOption(f"unknown scheme {url.scheme!r}; expected one of {EXAMPLES}")

@@ -1,0 +1,93 @@
+"""CloudEvents binary mode: a message as attributes with a prefix, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timezone
+
+from hemline_broker._message import Message
+
+_UTC = timezone.utc  # noqa: UP017 - compared by identity below
+CONTENT_TYPE = "content-type"
+
+
+def to_attributes(message: Message, prefix: str) -> dict[str, str]:
+    """Every attribute and header but the key; `prefix` is `ce_` on Kafka and `ce-` on Pub/Sub."""
+    attributes = {
+        prefix + "specversion": "1.0",
+        prefix + "id": message.id,
+        prefix + "source": message.source,
+        prefix + "type": message.type,
+        prefix + "time": message.time.isoformat(),
+    }
+    if message.content_type is not None:
+        attributes[CONTENT_TYPE] = message.content_type
+    for name, value in message.extensions.items():
+        attributes[prefix + name] = value
+    if message.headers:
+        attributes.update(message.headers)
+    return attributes
+
+
+def from_attributes(
+    data: bytes,
+    key: str | None,
+    attributes: Iterable[tuple[str, str]],
+    prefix: str,
+    position: str,
+    received: datetime,
+) -> Message:
+    """A message from what came; what a sender that knows no CloudEvents left out is filled in.
+
+    Args:
+        data: the body.
+        key: the key, if there was one.
+        attributes: names and values; of a name that comes twice the last counts.
+        prefix: as in `to_attributes`.
+        position: the id of a message that has neither id nor key.
+        received: the time of a message that says none, or not a legal one.
+    """
+    identity = kind = source = content_type = None
+    time = received
+    extensions: dict[str, str] = {}
+    headers: dict[str, str] = {}
+    cut = len(prefix)
+    for full_name, value in attributes:
+        if full_name.startswith(prefix):
+            name = full_name[cut:]
+            if name == "id":
+                identity = value
+            elif name == "type":
+                kind = value
+            elif name == "source":
+                source = value
+            elif name == "time":
+                time = parse_time(value) or received
+            elif name != "specversion":
+                extensions[name] = value
+        elif full_name == CONTENT_TYPE:
+            content_type = value
+        else:
+            headers[full_name] = value
+    return Message(
+        data,
+        key=key,
+        id=identity or key or position,
+        type=kind or "message",
+        source=source or "unknown",
+        time=time,
+        content_type=content_type,
+        extensions=extensions,
+        headers=headers,
+    )
+
+
+def parse_time(text: str) -> datetime | None:
+    """RFC 3339 to UTC, None if it is something else."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if time.tzinfo is None:
+        return None
+    return time if time.tzinfo is _UTC else time.astimezone(_UTC)

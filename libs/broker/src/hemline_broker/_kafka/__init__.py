@@ -1,0 +1,25 @@
+"""Apache Kafka through confluent-kafka.
+
+URL: `kafka://host:9092,host:9092`. Options after `?`:
+
+- `security` (plaintext, ssl, sasl_plaintext, sasl_ssl), `sasl` (plain, scram-sha-256, scram-sha-512, oauthbearer),
+  `ca` (PEM file). The same come from `HEMLINE_KAFKA_SECURITY_PROTOCOL`, `HEMLINE_KAFKA_SASL_MECHANISM` and
+  `HEMLINE_KAFKA_CA_FILE`; secrets only from `HEMLINE_KAFKA_USERNAME`, `_PASSWORD`, `_CERT_FILE`, `_KEY_FILE`,
+  `_KEY_PASSWORD`, `_OAUTH_TOKEN_URL`.
+- `group_protocol` (auto): `consumer` is KIP-848, `classic` is cooperative-sticky, `auto` asks the broker.
+- `session_ms` (10000): of the classic protocol, until a dead consumer's messages go to another.
+- `linger_ms` (1), `compression` (none), `replication` (-1: the broker's default, for topics made by `ensure`).
+- `drain` (5): seconds that a rebalance waits for deliveries in hand.
+- `max_poll_ms` (300000), `client_id`.
+"""
+
+try:
+    import confluent_kafka  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ImportError(
+        "kafka:// needs confluent-kafka: pip install 'hemline-broker[kafka]'"
+    ) from error
+
+from hemline_broker._kafka._driver import KafkaDriver, open_driver
+
+__all__ = ["KafkaDriver", "open_driver"]

@@ -1,0 +1,223 @@
+"""Topics, groups and offsets: what the administration client does."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # the package lists no exports
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from hemline_broker._driver import Start, TopicInfo
+from hemline_broker._errors import BrokerError, Denied, NotFound, Unavailable
+from hemline_broker._kafka._errors import is_denied, translate
+from hemline_broker._kafka._settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_TIMEOUT_S = 15.0
+_PATIENCE_S = 60.0
+_NO_OFFSET = -1001
+_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+
+
+class KafkaAdmin:
+    """One administration client. Its calls return futures, so nothing here needs a thread of ours."""
+
+    def __init__(self, settings: Settings, max_message_bytes: int) -> None:
+        self._settings = settings
+        self._max_message_bytes = max_message_bytes
+        self._denied: KafkaError | None = None
+        self.client = AdminClient(
+            {
+                **settings.client,
+                "error_cb": self._note,
+                "socket.connection.setup.timeout.ms": 10_000,
+            },
+            logger=_log,
+        )
+
+    def _note(self, error: KafkaError) -> None:
+        if is_denied(error):
+            self._denied = error
+
+    async def ping(self) -> None:
+        """Ask for the cluster's nodes."""
+        cluster = self.client.describe_cluster(request_timeout=_TIMEOUT_S)
+        nodes = await self._result(cluster, "reach the brokers")
+        if not nodes.nodes:
+            raise Unavailable("the cluster names no broker")
+
+    async def ensure_topic(self, topic: str, partitions: int) -> None:
+        """Make a topic unless it exists."""
+        if await self.partitions(topic):
+            return
+        new = NewTopic(
+            topic,
+            num_partitions=partitions,
+            replication_factor=self._settings.replication,
+            # The broker's own default of 1 MB would refuse what every other backend carries.
+            config={"max.message.bytes": str(self._max_message_bytes)},
+        )
+        future = self.client.create_topics([new], request_timeout=_TIMEOUT_S)[topic]
+        try:
+            await self._result(future, f"make topic {topic!r}")
+        except BrokerError as error:
+            if _code(error) != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+        deadline = asyncio.get_running_loop().time() + _TIMEOUT_S
+        while not await self.partitions(topic):
+            if asyncio.get_running_loop().time() > deadline:
+                raise Unavailable(
+                    f"topic {topic!r} was made but is not there after {_TIMEOUT_S:g} s"
+                )
+            await asyncio.sleep(0.05)
+
+    async def partitions(self, topic: str) -> int:
+        """How many partitions a topic has, 0 if it does not exist. Never makes one."""
+        asked = self.client.describe_topics(TopicCollection([topic]), request_timeout=_TIMEOUT_S)
+        try:
+            return len((await self._result(asked[topic], f"describe topic {topic!r}")).partitions)
+        except NotFound:
+            return 0
+
+    async def ensure_group(self, topic: str, group: str, start: Start) -> None:
+        """Commit a group's starting offsets for the partitions where it has none.
+
+        The first group of a cluster waits until the brokers have made their own topic of offsets.
+        """
+        deadline = asyncio.get_running_loop().time() + _PATIENCE_S
+        while True:
+            try:
+                return await self._ensure_group(topic, group, start)
+            except Unavailable as error:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                _log.info("%s; trying again", error)
+                await asyncio.sleep(0.5)
+
+    async def _ensure_group(self, topic: str, group: str, start: Start) -> None:
+        count = await self.partitions(topic)
+        parts = [TopicPartition(topic, number) for number in range(count)]
+        if not await self._uncommitted(group, parts):
+            return
+        spec = _LATEST if start == "new" else _EARLIEST
+        ends = await self._ends(parts, spec)
+        # Another process may have done the same meanwhile: its offsets are older and must stay.
+        missing = await self._uncommitted(group, parts)
+        if not missing:
+            return
+        offsets = [TopicPartition(topic, number, ends[number]) for number in missing]
+        request = ConsumerGroupTopicPartitions(group, offsets)
+        future = self.client.alter_consumer_group_offsets([request], request_timeout=_TIMEOUT_S)
+        try:
+            await self._result(future[group], f"commit the start of group {group!r}")
+        except BrokerError as error:
+            # The group has members, who committed their own start when they joined.
+            if _code(error) not in (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP):
+                raise
+
+    async def lag(self, topic: str, group: str) -> int:
+        """Messages after what the group has committed."""
+        count = await self.partitions(topic)
+        parts = [TopicPartition(topic, number) for number in range(count)]
+        committed = await self._committed(group, parts)
+        ends = await self._ends(parts, _LATEST)
+        starts = await self._ends(parts, _EARLIEST)
+        return sum(max(0, ends[n] - max(committed.get(n, 0), starts[n])) for n in range(count))
+
+    async def topics(self) -> Sequence[TopicInfo]:
+        """Every topic that is not Kafka's own, with the groups that are named after it."""
+        metadata = await asyncio.to_thread(self._metadata)
+        groups = await self._result(
+            self.client.list_consumer_groups(request_timeout=_TIMEOUT_S), "list groups"
+        )
+        names = [group.group_id for group in groups.valid]
+        found = []
+        for topic in sorted(name for name in metadata if not name.startswith("__")):
+            parts = [TopicPartition(topic, number) for number in range(metadata[topic])]
+            ends = await self._ends(parts, _LATEST)
+            starts = await self._ends(parts, _EARLIEST)
+            mine = [name[len(topic) + 1 :] for name in names if name.startswith(topic + ".")]
+            lags = {group: await self.lag(topic, f"{topic}.{group}") for group in sorted(mine)}
+            held = sum(ends[number] - starts[number] for number in ends)
+            found.append(TopicInfo(topic, len(parts), held, lags))
+        return found
+
+    async def modern_groups(self) -> bool:
+        """Whether the brokers speak the consumer group protocol of KIP-848."""
+        try:
+            cluster = await self._result(
+                self.client.describe_cluster(request_timeout=_TIMEOUT_S), "reach the brokers"
+            )
+            broker = ConfigResource(ResourceType.BROKER, str(cluster.nodes[0].id))
+            asked = self.client.describe_configs([broker], request_timeout=_TIMEOUT_S)
+            entries = await self._result(asked[broker], "read the broker's settings")
+        except BrokerError as error:
+            # Reading a broker's settings is a right of its own; the classic protocol works everywhere.
+            _log.debug("using the classic group protocol: %s", error)
+            return False
+        protocols = entries.get("group.coordinator.rebalance.protocols")
+        return protocols is not None and "consumer" in (protocols.value or "")
+
+    async def _uncommitted(self, group: str, parts: Sequence[TopicPartition]) -> list[int]:
+        committed = await self._committed(group, parts)
+        return [part.partition for part in parts if part.partition not in committed]
+
+    async def _committed(self, group: str, parts: Sequence[TopicPartition]) -> Mapping[int, int]:
+        """Partition → committed offset, where there is one."""
+        request = ConsumerGroupTopicPartitions(group, list(parts))
+        future = self.client.list_consumer_group_offsets([request], request_timeout=_TIMEOUT_S)
+        try:
+            answer = await self._result(future[group], f"read the offsets of group {group!r}")
+        except NotFound:
+            return {}
+        return {
+            part.partition: part.offset
+            for part in answer.topic_partitions
+            if part.offset != _NO_OFFSET
+        }
+
+    async def _ends(self, parts: Sequence[TopicPartition], spec: OffsetSpec) -> Mapping[int, int]:
+        futures = self.client.list_offsets(dict.fromkeys(parts, spec), request_timeout=_TIMEOUT_S)
+        return {
+            part.partition: (await self._result(future, "read offsets")).offset
+            for part, future in futures.items()
+        }
+
+    def _metadata(self) -> dict[str, int]:
+        try:
+            found = self.client.list_topics(timeout=_TIMEOUT_S)
+        except KafkaException as error:
+            raise translate(error, "list topics") from error
+        return {name: len(topic.partitions) for name, topic in found.topics.items()}
+
+    async def _result(self, future: concurrent.futures.Future[Any], doing: str) -> Any:
+        try:
+            return await asyncio.wrap_future(future)
+        except KafkaException as error:
+            if self._denied is not None:
+                raise Denied(f"cannot {doing}: {self._denied.str()}") from error
+            raise translate(error, doing) from error
+
+
+def _code(error: BrokerError) -> int | None:
+    cause = error.__cause__
+    detail = cause.args[0] if isinstance(cause, KafkaException) and cause.args else None
+    return detail.code() if isinstance(detail, KafkaError) else None

@@ -1,0 +1,149 @@
+"""The Kafka driver."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+
+from hemline_broker._driver import Capability, Sending, Sink, Source, Start, TopicInfo
+from hemline_broker._errors import BrokerError, NotFound, Unavailable, Unsupported
+from hemline_broker._kafka._admin import KafkaAdmin
+from hemline_broker._kafka._producer import KafkaProducer
+from hemline_broker._kafka._settings import Settings
+from hemline_broker._kafka._source import KafkaSource
+from hemline_broker._message import Message, Receipt
+from hemline_broker._url import BrokerURL
+
+
+class KafkaDriver:
+    """See `hemline_broker._driver.Driver`."""
+
+    capabilities = frozenset(
+        {
+            Capability.PERSISTENT,
+            Capability.SHARED,
+            Capability.OLDEST,
+            Capability.KEY_AFFINITY,
+            Capability.ORDERED,
+            Capability.LAG,
+            Capability.PARTITIONS,
+        }
+    )
+
+    def __init__(self, settings: Settings, max_message_bytes: int) -> None:
+        self.max_message_bytes = max_message_bytes
+        self._settings = settings
+        self._admin = KafkaAdmin(settings, max_message_bytes)
+        self._producer = KafkaProducer(settings, max_message_bytes)
+        self._known: set[str] = set()
+        self._modern: bool | None = None
+
+    async def start(self) -> None:
+        """Reach the brokers."""
+        await self._admin.ping()
+
+    async def ensure(
+        self, topic: str, group: str | None, partitions: int, start: Start, ordered: bool
+    ) -> None:
+        """Make the topic; commit the group's start."""
+        await self._admin.ensure_topic(topic, partitions)
+        self._known.add(topic)
+        if group is not None:
+            await self._admin.ensure_group(topic, group_id(topic, group), start)
+
+    async def send(
+        self, topic: str, messages: Sequence[Message], timeout: float
+    ) -> Sequence[Receipt | BrokerError]:
+        """Produce; a producer would make a missing topic on the side, so look first."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._must_exist(topic)
+                results = await self._producer.send(topic, messages)
+        except TimeoutError:
+            raise Unavailable(
+                f"{len(messages)} message(s) to {topic!r} not confirmed within {timeout:g} s; they may still arrive"
+            ) from None
+        if any(isinstance(result, NotFound) for result in results):
+            self._known.discard(topic)
+        return results
+
+    async def subscribe(
+        self, topic: str, group: str, start: Start, sink: Sink, limits: tuple[int, int]
+    ) -> Source:
+        """Commit the start if need be, and join."""
+        await self._must_exist(topic)
+        await self._admin.ensure_group(topic, group_id(topic, group), start)
+        source = KafkaSource(
+            self._settings,
+            self._admin,
+            topic,
+            group_id(topic, group),
+            sink,
+            modern=await self._use_modern(),
+            max_message_bytes=self.max_message_bytes,
+        )
+        await source.start()
+        return source
+
+    async def begin(self, source: Source | None) -> Sending:
+        """Not yet."""
+        raise Unsupported("transactions on Kafka are not implemented")
+
+    async def exists(self, topic: str) -> bool:
+        """Ask the brokers."""
+        return bool(await self._admin.partitions(topic))
+
+    async def topics(self) -> Sequence[TopicInfo]:
+        """Everything but Kafka's own."""
+        return await self._admin.topics()
+
+    async def ping(self) -> None:
+        """Ask for the cluster's nodes."""
+        await self._admin.ping()
+
+    def native(self, kind: type[Any]) -> Any:
+        """The `Producer` or the `AdminClient`."""
+        for candidate in (self._producer.producer, self._admin.client):
+            if isinstance(candidate, kind):
+                return candidate
+        raise TypeError(
+            f"the Kafka driver has {Producer.__name__} and {AdminClient.__name__}, not {kind.__name__}"
+        )
+
+    async def close(self) -> None:
+        """Flush."""
+        await self._producer.close()
+
+    async def _must_exist(self, topic: str) -> None:
+        if topic not in self._known:
+            if not await self.exists(topic):
+                raise NotFound(f"topic {topic!r} does not exist; call ensure({topic!r}) first")
+            self._known.add(topic)
+
+    async def _use_modern(self) -> bool:
+        if self._modern is None:
+            wanted = self._settings.group_protocol
+            self._modern = (
+                await self._admin.modern_groups() if wanted == "auto" else wanted == "consumer"
+            )
+        return self._modern
+
+
+def group_id(topic: str, group: str) -> str:
+    """Kafka's group id: groups of one name on two topics must not mix."""
+    return f"{topic}.{group}"
+
+
+async def open_driver(url: BrokerURL, max_message_bytes: int) -> KafkaDriver:
+    """A driver for a `kafka:` URL."""
+    driver = KafkaDriver(Settings.parse(url), max_message_bytes)
+    try:
+        await driver.start()
+    except BaseException:
+        await driver.close()
+        raise
+    return driver

@@ -1,0 +1,54 @@
+"""librdkafka's errors as ours."""
+
+from __future__ import annotations
+
+from confluent_kafka import KafkaError, KafkaException
+
+from hemline_broker._errors import BrokerError, Denied, NotFound, TooLarge, Unavailable
+
+_NOT_FOUND = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError.GROUP_ID_NOT_FOUND,
+    }
+)
+_DENIED = frozenset(
+    {
+        KafkaError._AUTHENTICATION,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError._SSL,
+    }
+)
+_TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
+
+
+def is_denied(error: KafkaError) -> bool:
+    """Whether it is about credentials or rights."""
+    return error.code() in _DENIED
+
+
+def translate(error: KafkaError | KafkaException, doing: str) -> BrokerError:
+    """The error of ours that says the same, with the original as its cause."""
+    original = error if isinstance(error, KafkaException) else KafkaException(error)
+    detail = original.args[0] if original.args else original
+    code = detail.code() if isinstance(detail, KafkaError) else None
+    text = f"cannot {doing}: {detail.str() if isinstance(detail, KafkaError) else detail}"
+    kind: type[BrokerError] = Unavailable
+    if code in _NOT_FOUND:
+        kind = NotFound
+    elif code in _DENIED:
+        kind = Denied
+    elif code in _TOO_LARGE:
+        kind = TooLarge
+        text += "; the topic's max.message.bytes or the broker's message.max.bytes is below this library's limit"
+    elif isinstance(detail, KafkaError) and detail.fatal():
+        kind = BrokerError
+    translated = kind(text)
+    translated.__cause__ = original
+    return translated

@@ -1,0 +1,146 @@
+"""The options of the Kafka driver, from the URL and the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hemline_broker._errors import InvalidOption
+from hemline_broker._url import BrokerURL, Options, positive
+
+_PROTOCOLS = {
+    "plaintext": "PLAINTEXT",
+    "ssl": "SSL",
+    "sasl_plaintext": "SASL_PLAINTEXT",
+    "sasl_ssl": "SASL_SSL",
+}
+_MECHANISMS = {
+    "plain": "PLAIN",
+    "scram-sha-256": "SCRAM-SHA-256",
+    "scram-sha-512": "SCRAM-SHA-512",
+    "oauthbearer": "OAUTHBEARER",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a URL and the environment say; see the package's docstring.
+
+    Attributes:
+        client: librdkafka's settings that producer, consumer and administration share; may hold secrets, so it
+            stays out of the repr.
+        group_protocol: classic, consumer, or auto.
+        session_ms: milliseconds after which a silent consumer of the classic protocol loses its partitions.
+        max_poll_ms: milliseconds; librdkafka's limit between polls, which ours never come near.
+        linger_ms: milliseconds a message waits for company.
+        compression: codec of the producer.
+        replication: replicas of a new topic, -1 for the broker's default.
+        drain_s: seconds that a rebalance waits for deliveries in hand.
+    """
+
+    client: Mapping[str, Any] = field(repr=False)
+    group_protocol: str
+    session_ms: int
+    max_poll_ms: int
+    linger_ms: float
+    compression: str
+    replication: int
+    drain_s: float
+
+    @classmethod
+    def parse(cls, url: BrokerURL, environment: Mapping[str, str] | None = None) -> Settings:
+        """Check a URL.
+
+        Raises:
+            InvalidOption: no servers, an unknown option, or credentials without a mechanism.
+        """
+        servers = url.rest.strip("/")
+        if not servers:
+            raise InvalidOption("a kafka URL names its servers: kafka://host:9092,host:9092")
+        options = Options(url.options, "kafka")
+        client = _security(options, os.environ if environment is None else environment)
+        settings = cls(
+            client={
+                "bootstrap.servers": servers,
+                "client.id": options.take("client_id", str, "hemline-broker"),
+                "socket.nagle.disable": True,
+                **client,
+            },
+            group_protocol=options.choice(
+                "group_protocol", {name: name for name in ("auto", "classic", "consumer")}, "auto"
+            ),
+            session_ms=options.take("session_ms", int, 10_000),
+            max_poll_ms=options.take("max_poll_ms", int, 300_000),
+            linger_ms=options.take("linger_ms", float, 1.0),
+            compression=options.choice(
+                "compression", {c: c for c in ("none", "lz4", "zstd", "gzip", "snappy")}, "none"
+            ),
+            replication=options.take("replication", int, -1),
+            drain_s=options.take("drain", positive, 5.0),
+        )
+        options.finish()
+        return settings
+
+
+def _security(options: Options, environment: Mapping[str, str]) -> dict[str, Any]:
+    """TLS and SASL. Secrets come from the environment alone."""
+
+    def variable(name: str) -> str | None:
+        return environment.get(f"HEMLINE_KAFKA_{name}") or None
+
+    username, password = variable("USERNAME"), variable("PASSWORD")
+    mechanism = options.choice("sasl", {**_MECHANISMS, "": None}, _low(variable("SASL_MECHANISM")))
+    ca = options.take("ca", str, variable("CA_FILE") or "")
+    usual = "plaintext"
+    if mechanism is not None:
+        usual = "sasl_ssl"
+    elif ca or variable("CERT_FILE"):
+        usual = "ssl"
+    protocol = options.choice("security", _PROTOCOLS, _low(variable("SECURITY_PROTOCOL")) or usual)
+    found: dict[str, Any] = {}
+    if protocol != "PLAINTEXT":
+        found["security.protocol"] = protocol
+    if protocol.endswith("SSL"):
+        files = {
+            "ssl.ca.location": ca or None,
+            "ssl.certificate.location": variable("CERT_FILE"),
+            "ssl.key.location": variable("KEY_FILE"),
+            "ssl.key.password": variable("KEY_PASSWORD"),
+        }
+        found.update({name: value for name, value in files.items() if value})
+    if protocol.startswith("SASL"):
+        mechanism = mechanism or "PLAIN"
+        found["sasl.mechanism"] = mechanism
+        if mechanism == "OAUTHBEARER":
+            found.update(_oauth(variable("OAUTH_TOKEN_URL"), username, password))
+        elif username is None or password is None:
+            raise InvalidOption(
+                f"SASL {mechanism} needs HEMLINE_KAFKA_USERNAME and HEMLINE_KAFKA_PASSWORD in the environment"
+            )
+        else:
+            found.update({"sasl.username": username, "sasl.password": password})
+    elif mechanism is not None:
+        raise InvalidOption(
+            f"SASL mechanism {mechanism} with security {protocol}: use security=sasl_ssl or sasl_plaintext"
+        )
+    return found
+
+
+def _oauth(url: str | None, client: str | None, secret: str | None) -> dict[str, Any]:
+    if url is None or client is None or secret is None:
+        raise InvalidOption(
+            "SASL OAUTHBEARER needs HEMLINE_KAFKA_OAUTH_TOKEN_URL, HEMLINE_KAFKA_USERNAME (client id) and "
+            "HEMLINE_KAFKA_PASSWORD (client secret) in the environment"
+        )
+    return {
+        "sasl.oauthbearer.method": "oidc",
+        "sasl.oauthbearer.token.endpoint.url": url,
+        "sasl.oauthbearer.client.id": client,
+        "sasl.oauthbearer.client.secret": secret,
+    }
+
+
+def _low(text: str | None) -> str:
+    return (text or "").lower()

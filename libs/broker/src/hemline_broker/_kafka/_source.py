@@ -1,0 +1,383 @@
+"""One consumer and the one thread that ever touches it; commands reach it by a queue."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Message as Record
+
+from hemline_broker._delivery import Delivery
+from hemline_broker._driver import Sink
+from hemline_broker._errors import BrokerError, Closed
+from hemline_broker._kafka._admin import KafkaAdmin
+from hemline_broker._kafka._errors import is_denied, translate
+from hemline_broker._kafka._partition import Partition
+from hemline_broker._kafka._records import message_of
+from hemline_broker._kafka._settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_POLL_S = 0.02  # the longest a command waits
+_COMMIT_EVERY_S = 0.2
+_AT_ONCE = 500
+# Pausing throws away what librdkafka has fetched, so a short lack of room is waited out instead.
+_PAUSE_AFTER_S = 0.5
+_STALE = frozenset(
+    {
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.STALE_MEMBER_EPOCH,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError._ASSIGNMENT_LOST,
+        KafkaError._STATE,
+    }
+)
+
+
+class KafkaSource:
+    """See `hemline_broker._driver.Source`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        admin: KafkaAdmin,
+        topic: str,
+        group: str,
+        sink: Sink,
+        *,
+        modern: bool,
+        max_message_bytes: int,
+    ) -> None:
+        self._settings = settings
+        self._admin = admin
+        self._topic = topic
+        self._group = group
+        self._sink = sink
+        self._loop = asyncio.get_running_loop()
+        self._config = consumer_settings(settings, group, max_message_bytes, modern=modern)
+        self._config["error_cb"] = self._on_error
+        self._wake = threading.Event()
+        self._acks: deque[Sequence[Delivery]] = deque()
+        self._calls: deque[tuple[Callable[[], object], asyncio.Future[object]]] = deque()
+        self._parts: dict[int, Partition] = {}
+        self._unconfirmed: list[Delivery] = []
+        self._lost: list[str] = []
+        self._committed_at = 0.0
+        self._full_since: float | None = None
+        self._paused = False
+        self._largest = 1
+        self._stopping = False
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, name=f"kafka {topic}", daemon=True)
+
+    # --- Source, on the event loop ---------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+        await self._call(lambda: None)
+
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """Leave it to the thread."""
+        self._acks.append(deliveries)
+
+    def wake(self) -> None:
+        """The thread waits on this only while there is no room."""
+        if self._full_since is not None:
+            self._wake.set()
+
+    async def settle(self) -> Sequence[str]:
+        """Commit what is done."""
+        await self._call(lambda: self._commit(durable=True))
+        lost, self._lost = self._lost, []
+        return lost
+
+    def extend(self, delivery: Delivery, seconds: float) -> None:
+        """A partition is ours as long as we poll."""
+
+    async def lag(self) -> int:
+        """Ask the brokers."""
+        return await self._admin.lag(self._topic, self._group)
+
+    async def close(self, unsettled: Sequence[tuple[Delivery, int]]) -> Sequence[str]:
+        """Commit, leave the group, end the thread."""
+        if self._thread.ident is None or self._ended:
+            return self._lost
+        try:
+            await self._call(lambda: self._commit(durable=True))
+        finally:
+            self._stopping = True
+            self._wake.set()
+            await asyncio.to_thread(self._thread.join)
+        return self._lost
+
+    def _call(self, function: Callable[[], object]) -> asyncio.Future[object]:
+        future: asyncio.Future[object] = self._loop.create_future()
+        self._calls.append((function, future))
+        self._wake.set()
+        if self._ended:
+            self._refuse_calls(Closed("the consumer has ended"))
+        return future
+
+    # --- the thread ------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        error: BrokerError = Closed("the consumer has ended")
+        try:
+            self.consumer = Consumer(self._config, logger=_log)
+            try:
+                self.consumer.subscribe(
+                    [self._topic],
+                    on_assign=self._on_assign,
+                    on_revoke=self._on_revoke,
+                    on_lost=self._on_lost,
+                )
+                while not self._stopping:
+                    self._turn()
+            finally:
+                self._stopping = True
+                self.consumer.close()
+        except KafkaException as problem:
+            error = translate(problem, f"consume {self._topic!r}")
+        except BrokerError as problem:
+            error = problem
+        except Exception as problem:  # noqa: BLE001 - the end of a thread is where the reader must be told
+            _log.exception("%s: the consumer ends", self._topic)
+            error = BrokerError(f"cannot consume: {type(problem).__name__}: {problem}")
+        self._ended = True
+        if not isinstance(error, Closed):
+            self._sink.fail(error)
+        self._refuse_calls(error)
+
+    def _turn(self) -> None:
+        self._serve_calls()
+        if self._stopping:
+            return
+        self._collect()
+        if time.monotonic() - self._committed_at >= _COMMIT_EVERY_S:
+            self._commit(durable=False)
+        count, size = self._sink.room()
+        if not count:
+            self._wait_for_room()
+            return
+        if self._paused:
+            # Resuming at the first free place would fetch again for each message.
+            if not self._sink.idle():
+                self._wait_for_room()
+                return
+            self._set_paused(paused=False)
+        self._full_since = None
+        first = self.consumer.poll(0 if self._calls else _POLL_S)
+        if first is None:
+            return
+        records = [first]
+        # A record cannot be given back: as many more as surely fit.
+        more = min(count, _AT_ONCE, size // self._largest) - 1
+        if more > 0:
+            records += self.consumer.consume(more, 0)
+        self._deliver(records)
+
+    def _wait_for_room(self) -> None:
+        now = time.monotonic()
+        if self._full_since is None:
+            self._full_since = now
+        if not self._paused and now - self._full_since > _PAUSE_AFTER_S:
+            self._set_paused(paused=True)
+        if self._paused:
+            # Still polling: callbacks of a rebalance come through it, and so does the proof of life.
+            record = self.consumer.poll(_POLL_S)
+            if record is not None:
+                self._deliver([record])
+        else:
+            self._wake.wait(_POLL_S)
+            self._wake.clear()
+
+    def _set_paused(self, *, paused: bool) -> None:
+        parts = self.consumer.assignment()
+        if parts:
+            (self.consumer.pause if paused else self.consumer.resume)(parts)
+        self._paused = paused
+
+    def _deliver(self, records: Sequence[Record]) -> None:
+        deliveries = []
+        largest = 0
+        for record in records:
+            error = record.error()
+            if error is not None:
+                self._on_record_error(error)
+                continue
+            number, offset = record.partition(), record.offset()
+            part = self._parts.get(number) if number is not None else None
+            if part is None or offset is None:
+                continue  # of an assignment that has just gone
+            message = message_of(record, part.prefix)
+            delivery = Delivery(message, self._topic, 1, part, offset, self._sink, record)
+            part.delivered(delivery)
+            deliveries.append(delivery)
+            largest = max(largest, len(message.data))
+        # Falls slowly, so that a stream of large messages with small ones between stays bounded.
+        self._largest = max(largest + 1, self._largest * 7 // 8)
+        if deliveries:
+            self._sink.put(deliveries)
+
+    def _on_record_error(self, error: KafkaError) -> None:
+        if error.code() in (KafkaError._PARTITION_EOF, KafkaError._MAX_POLL_EXCEEDED):
+            return
+        problem = translate(error, f"consume {self._topic!r}")
+        if problem.retryable and not error.fatal():
+            _log.warning("%s", problem)
+            return
+        raise problem
+
+    def _on_error(self, error: KafkaError) -> None:
+        if is_denied(error) or error.fatal():
+            self._sink.fail(translate(error, f"consume {self._topic!r}"))
+
+    # --- acks and commits ------------------------------------------------------------------------------------
+
+    def _collect(self) -> None:
+        while self._acks:
+            deliveries = self._acks.popleft()
+            for delivery in deliveries:
+                part = delivery.lease
+                if part.lost:
+                    self._lost.append(delivery.message.id)
+                elif isinstance(part, Partition):
+                    part.done(delivery.offset)
+
+    def _commit(self, *, durable: bool) -> None:
+        """Commit every watermark that moved; `durable` waits for the answer and raises if there is none."""
+        self._collect()
+        self._committed_at = time.monotonic()
+        self._commit_parts([part for part in self._parts.values() if part.dirty], durable=durable)
+
+    def _commit_parts(self, parts: Sequence[Partition], *, durable: bool) -> None:
+        if not parts:
+            return
+        marks = [(part, part.watermark) for part in parts if part.watermark is not None]
+        offsets = [TopicPartition(self._topic, part.number, mark) for part, mark in marks]
+        try:
+            if durable:
+                done = self.consumer.commit(offsets=offsets, asynchronous=False)
+                errors = [each.error for each in done or () if each.error is not None]
+                if errors:
+                    raise KafkaException(errors[0])
+            else:
+                self.consumer.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as error:
+            detail = error.args[0]
+            if detail.code() in _STALE:
+                # In the middle of a rebalance: what is still ours afterwards is committed then.
+                _log.info("%s: commit refused during a rebalance: %s", self._topic, detail.str())
+                return
+            if durable:
+                raise
+            _log.warning("%s: %s", self._topic, translate(error, "commit"))
+            return
+        for part, mark in marks:
+            part.committed = mark if durable else part.committed
+
+    # --- rebalance, called by poll, consume and close --------------------------------------------------------
+
+    def _on_assign(self, consumer: Consumer, parts: Sequence[TopicPartition]) -> None:
+        for part in parts:
+            if part.topic == self._topic:
+                self._parts[part.partition] = Partition(self._topic, part.partition)
+        if self._paused and parts:
+            self._paused = False  # the new ones are not; the next turn pauses all again
+
+    def _on_revoke(self, consumer: Consumer, parts: Sequence[TopicPartition]) -> None:
+        going = [self._parts[p.partition] for p in parts if p.partition in self._parts]
+        for part in going:
+            part.stopping = True
+        deadline = time.monotonic() + (0 if self._stopping else self._settings.drain_s)
+        while any(part.in_hand for part in going) and time.monotonic() < deadline:
+            time.sleep(0.002)
+            self._collect()
+        self._collect()
+        try:
+            self._commit_parts([part for part in going if part.dirty], durable=True)
+        except KafkaException as error:
+            _log.warning("%s: %s", self._topic, translate(error, "commit before giving up"))
+        self._forget(going)
+
+    def _on_lost(self, consumer: Consumer, parts: Sequence[TopicPartition]) -> None:
+        self._forget([self._parts[p.partition] for p in parts if p.partition in self._parts])
+
+    def _forget(self, parts: Sequence[Partition]) -> None:
+        for part in parts:
+            part.lost = True
+            self._parts.pop(part.number, None)
+
+    # --- calls from the event loop ---------------------------------------------------------------------------
+
+    def _serve_calls(self) -> None:
+        while self._calls:
+            function, future = self._calls.popleft()
+            error: Exception | None = None
+            try:
+                function()
+            except KafkaException as problem:
+                error = translate(problem, "commit")
+            except Exception as problem:
+                self._resolve(future, BrokerError(f"{type(problem).__name__}: {problem}"))
+                raise
+            self._resolve(future, error)
+
+    def _refuse_calls(self, error: BrokerError) -> None:
+        while self._calls:
+            try:
+                _, future = self._calls.popleft()
+            except IndexError:  # the other side was faster
+                return
+            self._resolve(future, error)
+
+    def _resolve(self, future: asyncio.Future[object], error: Exception | None) -> None:
+        def resolve() -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+
+        try:
+            self._loop.call_soon_threadsafe(resolve)
+        except RuntimeError:  # the loop has ended
+            self._stopping = True
+
+
+def consumer_settings(
+    settings: Settings, group: str, max_message_bytes: int, *, modern: bool
+) -> dict[str, Any]:
+    """librdkafka's settings for a consumer whose offsets we commit ourselves."""
+    protocol: dict[str, Any] = (
+        {"group.protocol": "consumer"}
+        if modern
+        else {
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": settings.session_ms,
+            "heartbeat.interval.ms": max(settings.session_ms // 4, 200),
+        }
+    )
+    return {
+        **settings.client,
+        **protocol,
+        "group.id": group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        # A group has committed offsets before it has members; this is for what retention has deleted.
+        "auto.offset.reset": "earliest",
+        "max.poll.interval.ms": settings.max_poll_ms,
+        "fetch.message.max.bytes": max(max_message_bytes + 65_536, 1_048_576),
+        "queued.max.messages.kbytes": 65_536,
+        "fetch.queue.backoff.ms": 20,
+    }
