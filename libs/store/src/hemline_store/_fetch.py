@@ -3,14 +3,20 @@
 import hashlib
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from hemline_store._card import CARD, FileEntry, ModelCard, digest_file
 from hemline_store._errors import BadModel, CorruptModel, Unavailable
 from hemline_store._objects import Objects
 
 __all__ = ["fetch"]
+
+_WORK: Final = ".hemline-fetch-"
+_STALE_SECONDS: Final = 24 * 3600.0
 
 
 def fetch(objects: Objects, prefix: str, card: ModelCard, target: Path) -> Path:
@@ -23,7 +29,8 @@ def fetch(objects: Objects, prefix: str, card: ModelCard, target: Path) -> Path:
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        _sweep(target.parent)
+        work = Path(tempfile.mkdtemp(prefix=_WORK, dir=target.parent))
     except OSError as error:
         raise Unavailable(f"cannot write to {target.parent}: {error.strerror}") from error
     try:
@@ -36,6 +43,15 @@ def fetch(objects: Objects, prefix: str, card: ModelCard, target: Path) -> Path:
         raise Unavailable(f"cannot write to {target.parent}: {error.strerror}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _sweep(cache: Path) -> None:
+    """Remove what fetches that were killed left behind, once none of them can still be at work."""
+    before = time.time() - _STALE_SECONDS
+    for left in cache.glob(f"{_WORK}*"):
+        with suppress(OSError):
+            if left.stat().st_mtime < before:
+                shutil.rmtree(left)
 
 
 def _download(objects: Objects, path: str, entry: FileEntry, target: Path) -> None:
@@ -78,7 +94,7 @@ def _install(work: Path, target: Path, card: ModelCard) -> Path:
             # Somebody was faster, or a damaged copy is in the way.
             if _intact(target, card):
                 return target
-            aside = Path(tempfile.mkdtemp(prefix=".damaged-", dir=target.parent))
+            aside = Path(tempfile.mkdtemp(prefix=_WORK, dir=target.parent))
             target.replace(aside / target.name)
             shutil.rmtree(aside, ignore_errors=True)
         else:

@@ -100,14 +100,15 @@ class ModelStore:
             BadModel: the directory is not what its card says.
         """
         checked_uid(uid)
-        if (known := self.find(uid)) is not None:
+        seen = self._finished_claims(uid)
+        if (known := _version_of(uid, seen)) is not None:
             return known
         card = _local_card(Path(directory))
         staging = secrets.token_hex(16)
         for name in card.files:
             self._objects.put(f"{_STAGING}/{staging}/{name}", Path(directory) / name)
         claim = _Claim(uid=uid, staging=staging, card=card.text.decode())
-        version, holder = self._claim(claim)
+        version, holder = self._claim(claim, after=_without_gap(seen))
         if holder.staging != staging:
             self._discard(claim)
         self._finish(version, holder)
@@ -115,11 +116,7 @@ class ModelStore:
 
     def find(self, uid: str) -> int | None:
         """The version that a run published, or None; one that was left half-published is finished first."""
-        held = self._all_claims()
-        published = self._listed("card")
-        for version in sorted(set(held) - published):
-            self._try_to_finish(version, held[version], mine=held[version].uid == uid)
-        return next((version for version, claim in held.items() if claim.uid == uid), None)
+        return _version_of(uid, self._finished_claims(uid))
 
     def discard_leftovers(self, *, older_than: timedelta = timedelta(days=1)) -> int:
         """Remove files that publishers uploaded and never published; returns how many.
@@ -153,10 +150,20 @@ class ModelStore:
             )
         return parse_card(text, f"{self._objects.uri}/{path}")
 
-    def _claim(self, claim: _Claim) -> tuple[int, _Claim]:
-        """The number that ``claim.uid`` has, now or since earlier, and the claim that got it."""
+    def _finished_claims(self, uid: str) -> dict[int, _Claim]:
+        """Every claim, after finishing those that were left half-published."""
+        claims = self._all_claims()
+        for version in sorted(claims.keys() - self._listed("card")):
+            self._try_to_finish(version, claims[version], mine=claims[version].uid == uid)
+        return claims
+
+    def _claim(self, claim: _Claim, *, after: int) -> tuple[int, _Claim]:
+        """The number that ``claim.uid`` has, now or since earlier, and the claim that got it.
+
+        ``after``: this caller has looked at the claims 1 to ``after``, every one of them.
+        """
         data = claim.model_dump_json().encode()
-        version = max(self._claims, default=0) + 1
+        version = after + 1
         while True:
             if self._objects.put_new(f"models/{version}/{CLAIM}", data):
                 self._claims[version] = claim
@@ -216,6 +223,18 @@ class ModelStore:
         self._objects.delete(
             [stored.path for stored in self._objects.listing(f"{_STAGING}/{claim.staging}/")]
         )
+
+
+def _version_of(uid: str, claims: dict[int, _Claim]) -> int | None:
+    return next((version for version, claim in claims.items() if claim.uid == uid), None)
+
+
+def _without_gap(claims: dict[int, _Claim]) -> int:
+    # A listing is no snapshot: while it runs, it can miss a new claim and show a newer one.
+    last = 0
+    while last + 1 in claims:
+        last += 1
+    return last
 
 
 def _local_card(directory: Path) -> ModelCard:

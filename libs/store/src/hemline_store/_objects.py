@@ -195,6 +195,8 @@ def _errors(what: str) -> Iterator[None]:
     except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
         raise Denied(f"{what}: the storage refuses access: {_first_line(error)}") from error
     except (BaseError, OSError) as error:
+        if "NoSuchBucket" in str(error):
+            raise InvalidOption(f"{what}: there is no such bucket; create it first") from error
         raise Unavailable(f"{what}: the storage failed: {_first_line(error)}") from error
 
 

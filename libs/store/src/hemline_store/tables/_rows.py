@@ -35,8 +35,8 @@ class ImageRow:
         """Refuse what no table can hold."""
         _check_id("image", self.id)
         _check_time("received_at", self.received_at, self.id)
-        if not self.data:
-            raise BadRow(f"image {self.id!r} has no bytes")
+        if not isinstance(self.data, bytes) or not self.data:
+            raise BadRow(f"image {self.id!r} has no bytes; expected those of an encoded image")
         if self.origin not in ("stream", "import"):
             raise BadRow(f"image {self.id!r} has origin {self.origin!r}; expected stream or import")
         if self.split not in (None, "test"):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
-from hemline_api.hashing import split_of
 
+from hemline_api.hashing import split_of
 from hemline_store._errors import BadRow
 from hemline_store.tables._rows import ImageRow, LabelRow, PredictionRow
 

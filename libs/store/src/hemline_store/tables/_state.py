@@ -20,7 +20,7 @@ from hemline_store.tables._table import LanceTable, lance_errors
 
 __all__ = ["JOINED_COLUMNS", "State"]
 
-_BATCH_ROWS: Final = 262_144
+_BATCH_ROWS: Final = 1 << 20
 
 JOINED_COLUMNS: Final = {
     "id": "VARCHAR",

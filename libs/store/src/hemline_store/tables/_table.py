@@ -44,7 +44,13 @@ class LanceTable:
         A process killed in here has written all of the rows or none.
         """
         with self._lock, lance_errors(self.uri):
-            self._head = lance.write_dataset(rows, self._head, mode="append")
+            try:
+                self._head = lance.write_dataset(rows, self._head, mode="append")
+            except OSError:
+                # What this handle read may have been cleaned up since, or too many wrote at once. Had the commit got
+                # through after all, the rows would be there twice, which changes nothing that is read.
+                self._head = lance.dataset(self.uri, **self._open_args)
+                self._head = lance.write_dataset(rows, self._head, mode="append")
             return int(self._head.version)
 
     def version(self) -> int:

@@ -1,0 +1,141 @@
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from hemline_store import Lake
+from hemline_store.tables import ImageRow, LabelRow, PredictionRow, Samples
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Rows:
+    """Makes rows whose times are seconds after a fixed start."""
+
+    classes = ("zero", "one", "two")
+
+    @staticmethod
+    def at(seconds: float) -> datetime:
+        return START + timedelta(seconds=seconds)
+
+    def image(self, id_: str, t: float = 0, **more) -> ImageRow:
+        data = more.pop("data", f"data of {id_}".encode())
+        return ImageRow(id_, data, "image/png", self.at(t), **more)
+
+    def label(self, id_: str, label: int | str | None, t: float = 0, event: str = "e") -> LabelRow:
+        return LabelRow(
+            id=id_,
+            label=label if isinstance(label, int) else None,
+            label_name=label if isinstance(label, str) else None,
+            retracted=label is None,
+            time=self.at(t),
+            event_id=event,
+            received_at=self.at(t),
+        )
+
+    def prediction(self, id_: str, label: int, version: int = 1, t: float = 0) -> PredictionRow:
+        return PredictionRow(
+            id=id_,
+            label=label,
+            label_name=self.classes[label],
+            confidence=0.75,
+            model_version=version,
+            received_at=self.at(t),
+            predicted_at=self.at(t),
+            event_id=id_,
+        )
+
+
+@pytest.fixture(scope="session")
+def rows() -> Rows:
+    return Rows()
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(str(tmp_path / "lake"), "mnist")
+
+
+@pytest.fixture
+def samples(lake: Lake) -> Iterator[Samples]:
+    opened = Samples.open(lake)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def model_dir(tmp_path: Path) -> Callable[..., Path]:
+    """Makes model directories: real files, and a card with their real checksums."""
+
+    def make(name: str = "model", *, size: int = 5000, **fields) -> Path:
+        directory = tmp_path / name
+        directory.mkdir()
+        files = {}
+        for file in ("model.keras", "model.onnx"):
+            data = os.urandom(size)
+            (directory / file).write_bytes(data)
+            files[file] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": size}
+        card = {"classes": ["zero", "one", "two"], "files": files, **fields}
+        (directory / "card.json").write_text(json.dumps(card))
+        return directory
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real S3 server in a process of its own; yields its address."""
+    log = tmp_path_factory.mktemp("s3") / "server.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-c", _SERVER], stdout=subprocess.PIPE, stderr=output, text=True
+        )
+        try:
+            endpoint = f"http://127.0.0.1:{server.stdout.readline().strip()}"
+            deadline = time.monotonic() + 60
+            while True:
+                try:
+                    urllib.request.urlopen(f"{endpoint}/moto-api/data.json", timeout=5).close()
+                    break
+                except OSError:
+                    if time.monotonic() > deadline:
+                        raise AssertionError(log.read_text()) from None
+                    time.sleep(0.05)
+            yield endpoint
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+            server.stdout.close()
+
+
+_SERVER = """
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+@pytest.fixture
+def s3_lake(s3_server: str) -> Lake:
+    bucket = f"lake-{uuid.uuid4().hex[:12]}"
+    urllib.request.urlopen(
+        urllib.request.Request(f"{s3_server}/{bucket}", method="PUT"), timeout=30
+    ).close()
+    options = {
+        "aws_endpoint": s3_server,
+        "aws_region": "us-east-1",
+        "aws_access_key_id": "test",
+        "aws_secret_access_key": "test",
+    }
+    return Lake(f"s3://{bucket}/data", "mnist", options=options)
