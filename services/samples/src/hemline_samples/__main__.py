@@ -1,12 +1,13 @@
 """The console script ``hemline-samples``."""
 
+import os
+
 from hemline_api import ApiError
 from hemline_broker import BrokerError
 from hemline_model import ModelError
 from hemline_runtime import main as run_app
 from hemline_store import StoreError
 
-from hemline_samples._app import app
 from hemline_samples._errors import SamplesError
 
 __all__ = ["main"]
@@ -14,6 +15,10 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line."""
+    # Read by gRPC's core when it is loaded, so before the import below: what goes wrong is said by our own errors.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from hemline_samples._app import app
+
     run_app(app, expected=(SamplesError, StoreError, BrokerError, ModelError, ApiError))
 
 

@@ -27,8 +27,9 @@ class DecodedCache:
     def __init__(self, contract: InputContract, max_bytes: int) -> None:
         """Lay out the places; nothing is touched yet, so nothing is committed."""
         count = max_bytes // contract.num_bytes
-        self._images = np.empty((count, *contract.shape), np.uint8)
-        self._state = np.zeros(count, np.uint8)
+        # One more than is given out: what -1 points at is never filled.
+        self._images = np.empty((count + 1, *contract.shape), np.uint8)
+        self._state = np.zeros(count + 1, np.uint8)
         self._places: dict[str, int] = {}
         self._lock = threading.Lock()
         self._size = count

@@ -29,6 +29,7 @@ class Collector:
         """Prepare the three intakes."""
         delays = Delays(metrics.label_delay.observe)
         self._topics = topics
+        self._joined = False
         self._images = Intake(
             "images",
             parse=image_row,
@@ -67,7 +68,9 @@ class Collector:
         return {intake.table: intake.status() for intake, _ in self._intakes()}
 
     def problem(self) -> str | None:
-        """Why commits fail at the moment, None when they do not."""
+        """Why nothing is collected at the moment, None when it is."""
+        if not self._joined:
+            return "has not joined its groups yet"
         return next((intake.problem for intake, _ in self._intakes() if intake.problem), None)
 
     def _intakes(self) -> list[tuple[Intake[Any], str]]:
@@ -102,11 +105,16 @@ class Collector:
                     )
                     subscriptions.append(subscription)
                     tasks.create_task(intake.run(subscription, grouping, stop))
+                self._joined = True
                 _log.info("collecting %s, %s and %s", *topics.all()[:3])
-                tasks.create_task(_close_on(stop, subscriptions))
+                tasks.create_task(_close_on(stop, subscriptions, grouping))
 
 
-async def _close_on(stop: asyncio.Event, subscriptions: list[Subscription]) -> None:
+async def _close_on(
+    stop: asyncio.Event, subscriptions: list[Subscription], grouping: Grouping
+) -> None:
     await stop.wait()
     _log.info("stopping: committing what is in hand")
+    # Groups that are filling get the time they would have had: closed at once, they would be given back instead.
+    await asyncio.sleep(grouping.seconds)
     await asyncio.gather(*(subscription.close(_DRAIN_S) for subscription in subscriptions))

@@ -1,6 +1,7 @@
 """Filling a new lake: version 1 and the original data set, once, however often and by however many it is asked."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,8 @@ import numpy.typing as npt
 from hemline_runtime import UsageFailure
 from hemline_store import Lake
 from hemline_store.tables import ImportItem, Samples
+from rich.console import Console
+from rich.progress import track
 
 __all__ = ["INITIAL_UID", "init_lake"]
 
@@ -53,7 +56,17 @@ def init_lake(lake: Lake, *, model: str, data: str | None) -> int:
                 f"--data {data}: its classes are {', '.join(dataset.classes)}; "
                 f"expected those of the model: {', '.join(card.classes)}"
             )
-        samples.import_dataset(dataset.name, _items(dataset, card.input))
+        total = sum(len(split) for split in dataset.splits.values())
+        items = track(
+            _items(dataset, card.input),
+            description=f"importing {dataset.name}",
+            total=total - (len(dataset.splits["test"]) + 1) // 2
+            if "test" in dataset.splits
+            else total,
+            console=Console(stderr=True),
+            disable=not sys.stderr.isatty(),
+        )
+        samples.import_dataset(dataset.name, items)
         _log.info("the lake holds the data set %s", dataset.name)
     return version
 

@@ -1,11 +1,14 @@
 """From messages to rows of the lake; what is no image, label or prediction is refused with a reason."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
 from hemline_api import BadEvent
 from hemline_api.events import GROUP_EXTENSION, IMAGE_CONTENT_TYPES, Label, Prediction
 from hemline_broker import Message
+from hemline_store import BadRow
 from hemline_store.tables import ImageRow, LabelRow, PredictionRow
 
 __all__ = ["Refused", "image_row", "label_row", "prediction_row"]
@@ -14,7 +17,6 @@ _MAX_ID: Final = 1024
 _SIGNATURES: Final = {
     b"\x89PNG\r\n\x1a\n": "image/png",
     b"\xff\xd8\xff": "image/jpeg",
-    b"RIFF": "image/webp",
     b"\x93NUMPY": "application/x-npy",
 }
 
@@ -48,15 +50,16 @@ def image_row(message: Message, received_at: datetime) -> ImageRow:
     group = message.extensions.get(GROUP_EXTENSION) or None
     if group is not None:
         _check_id(group)
-    return ImageRow(
-        id=message.id,
-        group=group,
-        data=message.data,
-        content_type=content_type,
-        origin="stream",
-        split=None,
-        received_at=received_at,
-    )
+    with _refusing():
+        return ImageRow(
+            id=message.id,
+            group=group,
+            data=message.data,
+            content_type=content_type,
+            origin="stream",
+            split=None,
+            received_at=received_at,
+        )
 
 
 def label_row(message: Message, received_at: datetime) -> LabelRow:
@@ -66,20 +69,18 @@ def label_row(message: Message, received_at: datetime) -> LabelRow:
         Refused: no label.
     """
     _check_id(message.id)
-    try:
+    with _refusing():
         label = Label.from_json(message.data)
-    except BadEvent as error:
-        raise Refused("malformed", str(error)) from error
-    return LabelRow(
-        id=label.id,
-        label=label.label if isinstance(label.label, int) else None,
-        label_name=label.label if isinstance(label.label, str) else None,
-        retracted=label.label is None,
-        time=message.time,
-        event_id=message.id,
-        source=label.source,
-        received_at=received_at,
-    )
+        return LabelRow(
+            id=label.id,
+            label=label.label if isinstance(label.label, int) else None,
+            label_name=label.label if isinstance(label.label, str) else None,
+            retracted=label.label is None,
+            time=message.time,
+            event_id=message.id,
+            source=label.source,
+            received_at=received_at,
+        )
 
 
 def prediction_row(message: Message, received_at: datetime) -> PredictionRow:
@@ -89,21 +90,27 @@ def prediction_row(message: Message, received_at: datetime) -> PredictionRow:
         Refused: no prediction.
     """
     _check_id(message.id)
-    try:
+    with _refusing():
         answer = Prediction.from_json(message.data)
-    except BadEvent as error:
+        return PredictionRow(
+            id=answer.id,
+            label=answer.label,
+            label_name=answer.label_name,
+            confidence=answer.confidence,
+            probabilities=answer.probabilities,
+            model_version=answer.model_version,
+            received_at=answer.received_at,
+            predicted_at=answer.predicted_at,
+            event_id=message.id,
+        )
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except (BadEvent, BadRow) as error:
         raise Refused("malformed", str(error)) from error
-    return PredictionRow(
-        id=answer.id,
-        label=answer.label,
-        label_name=answer.label_name,
-        confidence=answer.confidence,
-        probabilities=answer.probabilities,
-        model_version=answer.model_version,
-        received_at=answer.received_at,
-        predicted_at=answer.predicted_at,
-        event_id=message.id,
-    )
 
 
 def _check_id(text: str) -> None:
@@ -115,4 +122,5 @@ def _content_type(data: bytes) -> str | None:
     for signature, content_type in _SIGNATURES.items():
         if data.startswith(signature):
             return content_type
-    return None
+    # RIFF holds sound and video as well: its kind stands behind the length.
+    return "image/webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None

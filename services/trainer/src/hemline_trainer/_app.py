@@ -184,6 +184,14 @@ def train(
             envvar=_env("MAX_HELD_OUT"), min=1, help="Held-out samples of each kind at most."
         ),
     ] = 6_000,
+    checkpoint_every: Annotated[
+        float,
+        typer.Option(
+            envvar=_env("CHECKPOINT_EVERY"),
+            min=0.0,
+            help="Seconds of training between checkpoints: what a killed process loses at most.",
+        ),
+    ] = 10.0,
     patience: Annotated[
         float,
         typer.Option(
@@ -237,6 +245,7 @@ def train(
         fresh_since=_parse_snapshot(fresh_since),
         min_fresh=min_fresh,
         seed=seed,
+        checkpoint_every_s=checkpoint_every,
         max_held_out=max_held_out,
         gate=GateSettings(
             significance=significance,

@@ -45,6 +45,9 @@ class RunOptions:
     seed: int = 0
     """Of the order of samples and of the augmentation."""
 
+    checkpoint_every_s: float = 10.0
+    """Seconds of training between checkpoints: what a killed process loses at most."""
+
     max_held_out: int = 6_000
     """Held-out samples of either kind that are judged on: 6,000 tell half a point apart, and more cost time."""
 

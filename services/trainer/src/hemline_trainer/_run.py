@@ -82,6 +82,7 @@ class Run:
             steps=steps,
             seed=self._options.seed,
             checkpoint=self._work.checkpoint,
+            checkpoint_every_s=self._options.checkpoint_every_s,
             on_step=self._progress.on_step,
             stop=self._stop,
         )

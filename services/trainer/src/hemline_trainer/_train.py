@@ -52,6 +52,7 @@ def train(
     steps: int,
     seed: int,
     checkpoint: Path,
+    checkpoint_every_s: float,
     on_step: Callable[[int, float], None],
     stop: threading.Event,
 ) -> Candidate:
@@ -70,7 +71,9 @@ def train(
         model = training.fine_tune(
             base,
             arrays_from,
-            settings=training.FineTuneSettings(steps=steps, seed=seed),
+            settings=training.FineTuneSettings(
+                steps=steps, seed=seed, checkpoint_every_s=checkpoint_every_s
+            ),
             checkpoint_dir=checkpoint,
             on_step=on_step,
             should_stop=stop.is_set,
