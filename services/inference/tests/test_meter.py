@@ -1,0 +1,27 @@
+"""What /status says."""
+
+from hemline_inference._meter import Meter
+from hemline_runtime import Metrics
+
+
+def test_percentiles_count_images_not_batches() -> None:
+    meter = Meter(Metrics())
+    assert meter.status()["latency_seconds"] == {}
+    meter.took(0.5, 1)
+    meter.took(0.1, 98)
+    meter.took(0.9, 1)
+    assert meter.status()["latency_seconds"] == {"p50": 0.1, "p90": 0.1, "p99": 0.5}
+
+
+def test_every_count_is_exported_under_its_declared_name() -> None:
+    metrics = Metrics()
+    meter = Meter(metrics)
+    meter.rejected("undecodable")
+    meter.lag("mnist.images", "inference", 17)
+    meter.sent("mnist.predictions", 3, 300)
+    value = metrics.registry.get_sample_value
+    assert value("hemline_inference_rejected_images_total", {"reason": "undecodable"}) == 1
+    labels = {"topic": "mnist.images", "group": "inference"}
+    assert value("hemline_broker_lag_messages", labels) == 17
+    assert value("hemline_broker_sent_messages_total", {"topic": "mnist.predictions"}) == 3
+    assert meter.status()["waiting"] == 17
