@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+
 from hemline.up._status import UpStatus
 from hemline_client_sim import BinStatus, PhaseStatus, Status, TallyStatus, WindowStatus
 

@@ -3,10 +3,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
+
 from hemline.demo._plot import plot_data, write_html, write_png
 from hemline.demo._report import summary_lines
 from hemline.demo._summary import HeldOut, LakeCount, Summary, make_summary
-from PIL import Image
 
 
 def made(samples: SimpleNamespace, **changes: object) -> Summary:

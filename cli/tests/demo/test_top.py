@@ -2,6 +2,8 @@ import math
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
+
 from hemline.top import (
     Inference,
     Observed,
@@ -14,7 +16,6 @@ from hemline.top import (
 )
 from hemline.top._exposition import latency_quantile, read_figures
 from hemline_client_sim import BinStatus
-from rich.console import Console
 
 
 def drawn(observed: Observed, width: int = 110) -> str:

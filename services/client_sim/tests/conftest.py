@@ -5,9 +5,10 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
-import hemline_model as hm
 import numpy as np
 import pytest
+
+import hemline_model as hm
 from hemline_api.events import Prediction
 from hemline_broker import Broker, Message
 from hemline_model import Dataset, InputContract, Split

@@ -2,6 +2,9 @@ import random
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from hemline_client_sim import BadJournal, Books, Header, Journal, audit, read_journal
 from hemline_client_sim._events import (
     Answered,
@@ -15,8 +18,6 @@ from hemline_client_sim._events import (
     Stray,
     StrayKind,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 START = 1_000_000.0
 

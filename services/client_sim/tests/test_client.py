@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from hemline_api.events import IMAGE_TYPE, LABEL_TYPE, Label
 from hemline_broker import Broker, Message, connect
 from hemline_client_sim import (

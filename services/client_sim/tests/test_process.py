@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from hemline_broker import Message, connect
 from hemline_client_sim import Status
 

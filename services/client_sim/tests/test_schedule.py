@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from hemline_client_sim import BadSchedule, DelayShape, Schedule
 
 

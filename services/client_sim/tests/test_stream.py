@@ -1,6 +1,7 @@
-import hemline_model as hm
 import numpy as np
 import pytest
+
+import hemline_model as hm
 from hemline_client_sim import BadDrift, Encoding, Phases, SimulatorError, Stream
 from hemline_model import Dataset, InputContract, Split
 

@@ -1,6 +1,7 @@
-from hemline_client_sim import AccuracyBins, AccuracyWindow, Bin, Share
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hemline_client_sim import AccuracyBins, AccuracyWindow, Bin, Share
 
 
 def test_the_window_holds_the_newest_of_each_version() -> None:

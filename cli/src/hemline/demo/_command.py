@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from hemline_runtime import Failure, UsageFailure
 from rich.console import Console
 
 from hemline.demo._settings import DemoSettings
+from hemline_runtime import Failure, UsageFailure
 
 __all__ = ["demo"]
 
@@ -47,7 +47,11 @@ def demo(
         int, typer.Option(min=1, help="Training steps of a fine-tune.")
     ] = _DEFAULTS.steps,
     seconds: Annotated[
-        float, typer.Option(min=10.0, help="The stream ends after so long at the latest.")
+        float,
+        typer.Option(
+            min=10.0,
+            help="The stream ends after so long; on a slow machine once a new version has been seen live.",
+        ),
     ] = _DEFAULTS.seconds,
     seed: Annotated[int, typer.Option(min=0, help="Reproduces the stream.")] = _DEFAULTS.seed,
     plain: Annotated[
@@ -62,9 +66,8 @@ def demo(
     end: the books, the accuracy at each stage, and a plot. Exit code 0 only if the books balance and a new version
     went live.
     """
-    from hemline_client_sim import Phases, SimulatorError
-
     from hemline.demo._run import run_demo
+    from hemline_client_sim import Phases, SimulatorError
 
     drifts = tuple(drift) if drift else _DEFAULTS.drifts
     try:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import hemline_model
 import numpy as np
-from hemline_store import Lake
 
+import hemline_model
 from hemline.demo._summary import HeldOut
+from hemline_store import Lake
 
 __all__ = ["score_held_out"]
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 
-from hemline_client_sim import Status
 from rich.console import Console
 
 from hemline.demo._evaluate import score_held_out
@@ -12,6 +11,7 @@ from hemline.demo._report import summary_lines
 from hemline.demo._script import Progress
 from hemline.demo._settings import DemoSettings
 from hemline.demo._summary import LakeCount, Summary, make_summary
+from hemline_client_sim import Status
 
 __all__ = ["finish"]
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hemline_client_sim import Status
-
 from hemline.top import Point, moving_accuracy
+from hemline_client_sim import Status
 
 __all__ = ["Curve", "Mark", "PlotData", "plot_data", "write_html", "write_png"]
 

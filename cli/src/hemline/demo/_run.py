@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hemline_client_sim import Status
-from hemline_runtime import Failure
 from pydantic import ValidationError
 from rich.console import Console
 
@@ -21,6 +19,8 @@ from hemline.demo._script import Progress, read_progress, why_finish
 from hemline.demo._settings import DemoSettings
 from hemline.demo._summary import Summary
 from hemline.top import Observed, Screen, Watcher, make_view
+from hemline_client_sim import Status
+from hemline_runtime import Failure
 
 __all__ = ["run_demo"]
 
@@ -61,6 +61,7 @@ class _Demo:
             f"Starting Hemline in {settings.state}; "
             f"the stream ends within {settings.seconds:.0f} s, Ctrl-C ends it earlier.",
             highlight=False,
+            soft_wrap=True,
         )
         up = Child("hemline up", "hemline", up_arguments(settings), log=settings.logs / "up.log")
         try:
@@ -170,6 +171,7 @@ class _Demo:
             stream_began=began,
             seconds=self._settings.seconds,
             settle=self._settings.settle,
+            patience=self._settings.patience,
         )
 
     def _up_is_ready(self) -> bool:

@@ -48,20 +48,26 @@ def read_progress(events: Sequence[Event]) -> Progress:
 
 
 def why_finish(
-    progress: Progress, *, now: float, stream_began: float, seconds: float, settle: float
+    progress: Progress,
+    *,
+    now: float,
+    stream_began: float,
+    seconds: float,
+    settle: float,
+    patience: float,
 ) -> str | None:
     """Why the stream should end now; None while there is more to see.
 
     The demo is over when a version has gone live, a second fine-tune has been decided, and the outcome was seen at
-    work for ``settle`` seconds; or when ``seconds`` have passed.
+    work for ``settle`` seconds; or when ``seconds`` have passed. On a machine so slow that by then no version is live,
+    or none has been seen at work, it goes on for at most ``patience`` seconds more.
     """
-    if (
-        progress.promoted
-        and progress.decided >= 2
-        and progress.last_decision is not None
-        and now - progress.last_decision >= settle
-    ):
+    seen = progress.last_decision is not None and now - progress.last_decision >= settle
+    if progress.promoted and progress.decided >= 2 and seen:
         return "everything has been shown"
-    if now - stream_began >= seconds:
+    over = now - stream_began - seconds
+    if over >= 0 and progress.promoted and (seen or progress.decided >= 2):
         return f"{seconds:.0f} seconds are over"
+    if over >= patience:
+        return f"{seconds + patience:.0f} seconds are over"
     return None

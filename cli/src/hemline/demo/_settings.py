@@ -27,7 +27,9 @@ class DemoSettings:
     steps: int = 250
     """Training steps of a fine-tune."""
     seconds: float = 300.0
-    """The stream ends after so long at the latest."""
+    """The stream ends after so long, if a new version has gone live by then."""
+    patience: float = 600.0
+    """Seconds that are added at most on a machine where none has."""
     settle: float = 20.0
     """Seconds of stream after the last fine-tune that the demo waits for, so that its version is seen at work."""
     seed: int = 0

@@ -5,10 +5,10 @@ import threading
 from typing import Annotated
 
 import typer
-from hemline_runtime import Failure
 from rich.console import Console
 
 from hemline._place import StateOption, require_installation
+from hemline_runtime import Failure
 
 __all__ = ["top"]
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hemline_api.metrics import BROKER_LAG, INFERENCE_LATENCY, INFERENCE_PREDICTIONS
 from prometheus_client.parser import text_string_to_metric_families
+
+from hemline_api.metrics import BROKER_LAG, INFERENCE_LATENCY, INFERENCE_PREDICTIONS
 
 __all__ = ["Figures", "latency_quantile", "read_figures"]
 

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from hemline_client_sim import BinStatus, Status
-
 from hemline.top._moving import moving_accuracy
 from hemline.up._status import ProcessStatus, UpStatus
+from hemline_client_sim import BinStatus, Status
 
 __all__ = ["Inference", "LogLine", "Observed", "VersionLine", "View", "make_view"]
 

@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from hemline_client_sim import Status
 from pydantic import ValidationError
 
 from hemline.top._exposition import Figures, latency_quantile, read_figures
 from hemline.top._view import Inference, Observed
 from hemline.up._status import UpStatus
+from hemline_client_sim import Status
 
 __all__ = ["Watcher"]
 

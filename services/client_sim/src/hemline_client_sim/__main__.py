@@ -2,11 +2,10 @@
 
 from hemline_api import ApiError
 from hemline_broker import BrokerError
-from hemline_model import ModelError
-from hemline_runtime import main as run_app
-
 from hemline_client_sim._app import app
 from hemline_client_sim._errors import SimulatorError
+from hemline_model import ModelError
+from hemline_runtime import main as run_app
 
 __all__ = ["main"]
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from hemline_api import BadEvent
 from hemline_api.events import Prediction
 from hemline_broker import Delivery, Subscription
-
 from hemline_client_sim._events import Answered, Event, Planned, Refused, Stray, StrayKind
 from hemline_client_sim._ids import number_of
 from hemline_client_sim._ledger import Ledger

@@ -7,19 +7,10 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import hemline_model
 import typer
-from hemline_broker import connect
-from hemline_runtime import (
-    Failure,
-    HttpEndpoint,
-    LogFormat,
-    Metrics,
-    UsageFailure,
-    configure_logging,
-    stop_event,
-)
 
+import hemline_model
+from hemline_broker import connect
 from hemline_client_sim._answers import Outcome
 from hemline_client_sim._client import Client
 from hemline_client_sim._console import answer_line, books_lines
@@ -33,6 +24,15 @@ from hemline_client_sim._phases import Phases
 from hemline_client_sim._schedule import DelayShape, Schedule
 from hemline_client_sim._status import Status
 from hemline_client_sim._stream import Encoding, Stream
+from hemline_runtime import (
+    Failure,
+    HttpEndpoint,
+    LogFormat,
+    Metrics,
+    UsageFailure,
+    configure_logging,
+    stop_event,
+)
 
 __all__ = ["app"]
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from hemline_api.topics import Topics
 from hemline_broker import Broker
-
 from hemline_client_sim._answers import Collector, Outcome
 from hemline_client_sim._events import Ended, Resumed
 from hemline_client_sim._images import ImageSender

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 from hemline_api.events import IMAGE_TYPE
 from hemline_broker import Broker, Message
-
 from hemline_client_sim._delivery import deliver
 from hemline_client_sim._events import Planned, Sent
 from hemline_client_sim._ids import image_id

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 from hemline_api.events import JSON_CONTENT_TYPE, LABEL_TYPE, Label
 from hemline_broker import Broker, Message
-
 from hemline_client_sim._delivery import deliver
 from hemline_client_sim._events import Labelled, Planned
 from hemline_client_sim._ids import image_id

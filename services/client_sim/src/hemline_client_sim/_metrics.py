@@ -1,5 +1,7 @@
 """The simulator's figures for Prometheus."""
 
+from prometheus_client import Counter
+
 from hemline_api.metrics import (
     SIM_ACCURACY,
     SIM_ANSWERED,
@@ -8,10 +10,8 @@ from hemline_api.metrics import (
     SIM_REPEATED,
     SIM_SENT,
 )
-from hemline_runtime import Metrics
-from prometheus_client import Counter
-
 from hemline_client_sim._status import Status
+from hemline_runtime import Metrics
 
 __all__ = ["SimulatorMetrics"]
 

@@ -9,13 +9,13 @@ from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
-from hemline_model import Dataset
 from PIL import Image
 
 from hemline_client_sim._chance import Purpose, generator
 from hemline_client_sim._drift import transform
 from hemline_client_sim._errors import BadDrift, SimulatorError
 from hemline_client_sim._phases import Phase, Phases
+from hemline_model import Dataset
 
 __all__ = ["Encoding", "Picture", "Stream"]
 
