@@ -6,11 +6,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import hemline_model
 import pytest
+from PIL import Image
+
+import hemline_model
 from hemline_api.rollout import Canary, Rollout
 from hemline_store import Lake
-from PIL import Image
 
 CLASSIFIER = "mnist"
 

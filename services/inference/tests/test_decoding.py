@@ -6,6 +6,8 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from hemline_api.rollout import Canary, Rollout
 from hemline_broker import Batch, Delivery, Message
 from hemline_inference import _decoding
@@ -13,7 +15,6 @@ from hemline_inference._decoding import decode_chunk, split
 from hemline_inference._engine import Chunk
 from hemline_inference._slots import Serving, Slot
 from hemline_model import InputContract
-from PIL import Image
 
 
 class Card:

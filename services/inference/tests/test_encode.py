@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from hemline_api.events import Prediction
-from hemline_inference._decoding import MAX_ID
-from hemline_inference._encode import encode_predictions, fractions
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+
+from hemline_api.events import Prediction
+from hemline_inference._decoding import MAX_ID
+from hemline_inference._encode import encode_predictions, fractions
 
 NAMES = ["T-shirt/top", 'a "quoted" name', "Ürün 靴", "tab\there", "\x7f\u2028"]
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50)

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+
 from hemline_inference._engine import Answer, Chunk, Engine
 from hemline_inference._slots import Slot
 from hemline_model import Predictions

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from hemline_api.events import IMAGE_TYPE, PREDICTION_TYPE, Prediction
 from hemline_broker import Broker, Delivery, Message, connect
 from hemline_inference import Limits, Service, Settings, Timing
 from hemline_inference import _pipeline as pipeline_module
-from PIL import Image
 
 Bench = Any
 

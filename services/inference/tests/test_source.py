@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+
 from hemline_inference import VersionRefused, VersionUnavailable
 from hemline_inference._source import Models
-from onnx import TensorProto, helper, numpy_helper
 
 Bench = Any
 

@@ -5,11 +5,10 @@ from typing import NoReturn
 import hemline_runtime
 from hemline_api import ApiError
 from hemline_broker import BrokerError
-from hemline_model import ModelError
-from hemline_store import StoreError
-
 from hemline_inference._cli import app
 from hemline_inference._errors import InferenceError
+from hemline_model import ModelError
+from hemline_store import StoreError
 
 __all__ = ["main"]
 

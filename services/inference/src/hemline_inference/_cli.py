@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from hemline_runtime import LogFormat, configure_logging
 
 from hemline_inference._service import serve
 from hemline_inference._settings import Limits, Settings, default_cache
+from hemline_runtime import LogFormat, configure_logging
 
 __all__ = ["app"]
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import numpy as np
-from hemline_broker import Batch, Delivery
-from hemline_model import BadImage, decode
 
+from hemline_broker import Batch, Delivery
 from hemline_inference._engine import Chunk
 from hemline_inference._slots import Serving, Slot
+from hemline_model import BadImage, decode
 
 __all__ = ["MAX_ID", "decode_chunk", "split"]
 

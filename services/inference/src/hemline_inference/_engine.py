@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
-from hemline_broker import Batch, Delivery
-from hemline_model import Predictions
 
+from hemline_broker import Batch, Delivery
 from hemline_inference._slots import Slot
+from hemline_model import Predictions
 
 __all__ = ["Answer", "Chunk", "Engine"]
 
@@ -46,7 +46,13 @@ class Chunk:
 
 @dataclass(slots=True, eq=False)
 class Answer:
-    """What one run of the engine gave for several chunks: predictions in their order, or an error."""
+    """What one run of the engine gave for several chunks: predictions in their order, or an error.
+
+    Attributes:
+        waited: seconds that the engine waited for these chunks.
+        ran: seconds that it worked on them.
+        cpu: seconds of processor time of its thread among those; more threads of the engine are not seen here.
+    """
 
     chunks: list[Chunk]
     predictions: Predictions | None
@@ -54,6 +60,7 @@ class Answer:
     predicted_at: datetime
     waited: float
     ran: float
+    cpu: float
 
 
 class Engine:
@@ -119,7 +126,7 @@ class Engine:
 
 
 def _answer(chunks: list[Chunk], began: float) -> Answer:
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.thread_time()
     parts = [chunk.images for chunk in chunks if chunk.images is not None]
     predictions, error = None, None
     try:
@@ -129,4 +136,12 @@ def _answer(chunks: list[Chunk], began: float) -> Answer:
         error = " ".join(str(problem).split())[:300] or type(problem).__name__
     now = datetime.now(UTC)
     ended = time.perf_counter()
-    return Answer(chunks, predictions, error, now, waited=started - began, ran=ended - started)
+    return Answer(
+        chunks,
+        predictions,
+        error,
+        now,
+        waited=started - began,
+        ran=ended - started,
+        cpu=time.thread_time() - cpu,
+    )

@@ -4,32 +4,35 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+
 from hemline_api import metrics as table
 from hemline_broker import Observer
-from hemline_runtime import Metrics
-
 from hemline_inference._engine import Answer
 from hemline_inference._errors import RefusalReason
 from hemline_inference._slots import Serving
+from hemline_runtime import BrokerMetrics, Metrics
 
 __all__ = ["Meter", "RejectReason"]
 
-RejectReason = str
+RejectReason = Literal["undecodable", "unsendable"]
+"""Why an image goes to the dead-letter topic, as a bounded set for the metric."""
+
 _NEWEST = 2048
 
 
-class Meter(Observer):
-    """Counts, as the broker library's observer too.
+class Meter(BrokerMetrics, Observer):
+    """Counts, as the messaging library's observer too.
 
     All calls come on the event loop; ``status`` may come from any thread and only reads.
     """
 
     def __init__(self, metrics: Metrics) -> None:
         """Declare the metrics on the process's registry."""
+        super().__init__(metrics)
         self._predictions = metrics.counter(table.INFERENCE_PREDICTIONS)
         self._rejected = metrics.counter(table.INFERENCE_REJECTED)
         self._latency = metrics.histogram(table.INFERENCE_LATENCY)
@@ -39,13 +42,6 @@ class Meter(Observer):
         self._revision = metrics.gauge(table.INFERENCE_REVISION)
         self._serving = metrics.gauge(table.INFERENCE_SERVING)
         self._refused = metrics.counter(table.INFERENCE_REFUSED)
-        self._sent = metrics.counter(table.BROKER_SENT)
-        self._sent_bytes = metrics.counter(table.BROKER_SENT_BYTES)
-        self._received = metrics.counter(table.BROKER_RECEIVED)
-        self._received_bytes = metrics.counter(table.BROKER_RECEIVED_BYTES)
-        self._redelivered = metrics.counter(table.BROKER_REDELIVERED)
-        self._dead = metrics.counter(table.BROKER_DEAD)
-        self._lag = metrics.gauge(table.BROKER_LAG)
         self.answered = 0
         self.rejected_images = 0
         self.failed_runs = 0
@@ -54,7 +50,8 @@ class Meter(Observer):
         self._waiting = 0
         self._newest: deque[tuple[float, int]] = deque(maxlen=_NEWEST)
         self._seconds = dict.fromkeys(
-            ("fetch_wait", "decode", "engine", "engine_idle", "encode", "publish"), 0.0
+            ("fetch_wait", "decode", "engine", "engine_cpu", "engine_idle", "encode", "publish"),
+            0.0,
         )
         self._runs = 0
         self._started = time.monotonic()
@@ -65,7 +62,9 @@ class Meter(Observer):
         """The engine ran, or failed."""
         images = sum(len(chunk.deliveries) for chunk in answer.chunks)
         self._seconds["engine"] += answer.ran
-        self._seconds["engine_idle"] += answer.waited
+        self._seconds["engine_cpu"] += answer.cpu
+        # Before its first batch the engine was not idle, it was not needed yet.
+        self._seconds["engine_idle"] += answer.waited if self._runs else 0.0
         self._seconds["decode"] += sum(chunk.decode_seconds for chunk in answer.chunks)
         self._runs += 1
         self.last_batch = images
@@ -124,28 +123,10 @@ class Meter(Observer):
 
     # --- the broker (Observer) ---------------------------------------------------------------------------------
 
-    def sent(self, topic: str, messages: int, size: int) -> None:
-        """Messages were made durable."""
-        self._sent.labels(topic).inc(messages)
-        self._sent_bytes.labels(topic).inc(size)
-
-    def received(self, topic: str, messages: int, size: int) -> None:
-        """Deliveries were handed out."""
-        self._received.labels(topic).inc(messages)
-        self._received_bytes.labels(topic).inc(size)
-
-    def redelivered(self, topic: str, messages: int) -> None:
-        """Of those, some were not a first attempt."""
-        self._redelivered.labels(topic).inc(messages)
-
-    def dead(self, topic: str, reason: str) -> None:
-        """A message went to the dead-letter topic."""
-        self._dead.labels(topic, reason).inc()
-
     def lag(self, topic: str, group: str, messages: int) -> None:
         """Messages of the group not yet acknowledged."""
+        super().lag(topic, group, messages)
         self._waiting = messages
-        self._lag.labels(topic, group).set(messages)
 
     # --- for people --------------------------------------------------------------------------------------------
 

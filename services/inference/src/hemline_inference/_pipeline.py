@@ -19,7 +19,6 @@ from hemline_broker import (
     Subscription,
     TooLarge,
 )
-
 from hemline_inference._console import Console, prediction_line
 from hemline_inference._decoding import decode_chunk, split
 from hemline_inference._encode import encode_predictions, fractions

@@ -10,9 +10,6 @@ from typing import Any
 
 from hemline_api.topics import Topics
 from hemline_broker import BrokerError, Retry, connect
-from hemline_runtime import HttpEndpoint, Metrics, stop_event
-from hemline_store import Lake
-
 from hemline_inference._console import Console
 from hemline_inference._meter import Meter
 from hemline_inference._pipeline import Pipeline
@@ -20,6 +17,8 @@ from hemline_inference._rollout import RolloutFile
 from hemline_inference._settings import Settings
 from hemline_inference._source import Models
 from hemline_inference._swap import Swapper
+from hemline_runtime import HttpEndpoint, Metrics, stop_event
+from hemline_store import Lake
 
 __all__ = ["Service", "serve"]
 

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Protocol
 
-import hemline_model
 import numpy as np
+
+import hemline_model
+from hemline_inference._errors import VersionRefused, VersionUnavailable
 from hemline_model import BadModel, Classifier
 from hemline_store import CorruptModel, ModelStore, StoreError, UnknownVersion
-
-from hemline_inference._errors import VersionRefused, VersionUnavailable
 
 __all__ = ["ModelSource", "Models", "warm_up"]
 

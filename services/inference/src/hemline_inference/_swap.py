@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 from hemline_api.rollout import Rollout
-
 from hemline_inference._errors import RefusalReason, VersionRefused, VersionUnavailable
 from hemline_inference._settings import Timing
 from hemline_inference._slots import Serving, Slot, serve
