@@ -15,10 +15,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import hemline_model as hm
 import imagecodecs
 import numpy as np
 import pytest
+
+import hemline_model as hm
 from hemline_store import Lake
 from hemline_store.tables import ImageRow, ImportItem, LabelRow, Samples
 

@@ -2,11 +2,12 @@ import hashlib
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from hemline_samples._errors import NotReady
 from hemline_samples._order import FRESH, POOL, Endless, permutation
 from hemline_samples._plan import Mixed, OnePass, Shard
-from hypothesis import given
-from hypothesis import strategies as st
 
 GOLDEN_FIRST = [8306, 2799, 1105, 5154, 7057, 702, 2918, 9005]
 GOLDEN_DIGEST = "26b0fe0729d6daad947ffacf6e68fbd8631ae03ba14badfd46895fb865fe4d56"

@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+
 from hemline_api.grpc import samples_pb2 as pb
 from hemline_api.grpc import samples_pb2_grpc
 from hemline_api.hashing import split_of

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
-from hemline_api.report import Verdict
-from hemline_trainer._gate import GateSettings, HeldOut, judge
-from hemline_trainer._mcnemar import exact_mcnemar, excess_p_value
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
+
+from hemline_api.report import Verdict
+from hemline_trainer._gate import GateSettings, HeldOut, judge
+from hemline_trainer._mcnemar import exact_mcnemar, excess_p_value
 
 CLASSES = ("ant", "bee", "cow", "dog")
 

@@ -6,9 +6,8 @@ from hemline_api import ApiError
 from hemline_broker import BrokerError
 from hemline_model import ModelError
 from hemline_runtime import main as run_app
-from hemline_store import StoreError
-
 from hemline_samples._errors import SamplesError
+from hemline_store import StoreError
 
 __all__ = ["main"]
 

@@ -7,11 +7,10 @@ from collections.abc import Coroutine
 from typing import Annotated, Any
 
 import typer
+
 from hemline_api.topics import Topics
 from hemline_broker import connect
 from hemline_runtime import HttpEndpoint, LogFormat, Metrics, configure_logging, stop_event
-from hemline_store import Lake
-
 from hemline_samples._catalog import Catalog
 from hemline_samples._collect import Grouping
 from hemline_samples._collect_metrics import CollectMetrics
@@ -20,6 +19,7 @@ from hemline_samples._init import init_lake
 from hemline_samples._observer import BrokerMetrics
 from hemline_samples._serve_metrics import ServeMetrics
 from hemline_samples._server import Server, ServeSettings
+from hemline_store import Lake
 
 __all__ = ["app"]
 

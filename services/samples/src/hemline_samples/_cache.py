@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from hemline_model import InputContract
 
+from hemline_model import InputContract
 from hemline_samples._order import Indices
 
 __all__ = ["DecodedCache"]

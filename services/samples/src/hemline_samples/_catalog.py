@@ -6,15 +6,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, Final, Generic, TypeVar
 
-from hemline_model import Card, InputContract
-from hemline_store import Lake, Snapshot, StoreError
-from hemline_store.tables import STREAM, Samples, Summary
 from pydantic import ValidationError
 
+from hemline_model import Card, InputContract
 from hemline_samples._cache import DecodedCache
 from hemline_samples._dataset import DataSet, Flags
 from hemline_samples._errors import NotReady, SamplesError
 from hemline_samples._source import SampleSource
+from hemline_store import Lake, Snapshot, StoreError
+from hemline_store.tables import STREAM, Samples, Summary
 
 __all__ = ["Catalog", "Contract"]
 

@@ -10,11 +10,10 @@ from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar
 
 from hemline_broker import Batch, Message, Subscription
-from hemline_store import StoreError
-from hemline_store.tables import ImageRow, LabelRow
-
 from hemline_samples._collect_metrics import CollectMetrics
 from hemline_samples._rows import Refused
+from hemline_store import StoreError
+from hemline_store.tables import ImageRow, LabelRow
 
 __all__ = ["Delays", "Grouping", "Intake"]
 

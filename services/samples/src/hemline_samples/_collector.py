@@ -7,12 +7,11 @@ from typing import Any, Final
 
 from hemline_api.topics import Topics
 from hemline_broker import Broker, Subscription
-from hemline_store import Lake
-from hemline_store.tables import Samples
-
 from hemline_samples._collect import Delays, Grouping, Intake
 from hemline_samples._collect_metrics import CollectMetrics
 from hemline_samples._rows import image_row, label_row, prediction_row
+from hemline_store import Lake
+from hemline_store.tables import Samples
 
 __all__ = ["GROUP", "Collector"]
 

@@ -6,13 +6,13 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from hemline_model import InputContract
-from hemline_store import Snapshot
-from hemline_store.tables import IMPORT, STREAM, TEST, TRAIN, VALIDATION
 
+from hemline_model import InputContract
 from hemline_samples._order import Indices
 from hemline_samples._plan import Mixed, OnePass, Plan
 from hemline_samples._request import StreamRequest
+from hemline_store import Snapshot
+from hemline_store.tables import IMPORT, STREAM, TEST, TRAIN, VALIDATION
 
 __all__ = ["ORIGINS", "SPLITS", "DataSet", "Flags", "plan_of"]
 

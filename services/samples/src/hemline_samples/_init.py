@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import hemline_model as hm
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
+from rich.console import Console
+from rich.progress import track
+
+import hemline_model as hm
 from hemline_runtime import UsageFailure
 from hemline_store import Lake
 from hemline_store.tables import ImportItem, Samples
-from rich.console import Console
-from rich.progress import track
 
 __all__ = ["INITIAL_UID", "init_lake"]
 

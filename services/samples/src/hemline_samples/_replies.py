@@ -1,12 +1,12 @@
 """From what the lake says to what travels."""
 
 import numpy as np
-from hemline_api.grpc import samples_pb2 as pb
-from hemline_store import Snapshot
-from hemline_store.tables import Summary
 
+from hemline_api.grpc import samples_pb2 as pb
 from hemline_samples._dataset import SPLITS, DataSet
 from hemline_samples._request import to_wire
+from hemline_store import Snapshot
+from hemline_store.tables import Summary
 
 __all__ = ["snapshot_reply", "summary_reply"]
 

@@ -5,10 +5,9 @@ from typing import Final
 
 from hemline_api.grpc import samples_pb2 as pb
 from hemline_model import InputContract
-from hemline_store import Snapshot
-
 from hemline_samples._errors import BadRequest, TooLarge
 from hemline_samples._plan import Shard
+from hemline_store import Snapshot
 
 __all__ = ["MAX_BATCH_BYTES", "Mix", "StreamRequest", "parse_request", "snapshot_of", "to_wire"]
 

@@ -6,9 +6,9 @@ from types import TracebackType
 from typing import Final, Self
 
 import grpc
+
 from hemline_api.grpc import mnist_pb2_grpc, samples_pb2_grpc
 from hemline_runtime import UsageFailure
-
 from hemline_samples._catalog import Catalog
 from hemline_samples._request import MAX_BATCH_BYTES
 from hemline_samples._serve_metrics import ServeMetrics

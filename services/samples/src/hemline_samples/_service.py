@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from typing import Final
 
 import grpc
+
 from hemline_api.grpc import mnist_pb2, mnist_pb2_grpc, samples_pb2_grpc
 from hemline_api.grpc import samples_pb2 as pb
-from hemline_store import InvalidOption, SnapshotGone, StoreError
-
 from hemline_samples._catalog import Catalog
 from hemline_samples._dataset import DataSet, plan_of
 from hemline_samples._errors import BadRequest, NotReady, SamplesError
@@ -21,6 +20,7 @@ from hemline_samples._request import StreamRequest, parse_request, snapshot_of
 from hemline_samples._serve_metrics import ServeMetrics
 from hemline_samples._source import Batch
 from hemline_samples._streams import StallClock, read_ahead
+from hemline_store import InvalidOption, SnapshotGone, StoreError
 
 __all__ = ["MnistService", "SampleService", "Streamer"]
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from hemline_model import BadImage, InputContract, decode
-from hemline_store import Snapshot
 
+from hemline_model import BadImage, InputContract, decode
 from hemline_samples._cache import DecodedCache
 from hemline_samples._dataset import DataSet
 from hemline_samples._order import Indices
 from hemline_samples._plan import Chosen
+from hemline_store import Snapshot
 
 __all__ = ["Batch", "SampleSource", "Take"]
 

@@ -6,7 +6,6 @@ from hemline_api import ApiError
 from hemline_model import ModelError
 from hemline_runtime import main as run_app
 from hemline_store import StoreError
-
 from hemline_trainer._errors import TrainerError
 
 __all__ = ["main"]

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from pydantic import ValidationError
+
 from hemline_api.report import TrainingReport, Verdict
 from hemline_runtime import (
     Failure,
@@ -19,8 +21,6 @@ from hemline_runtime import (
     configure_logging,
 )
 from hemline_store import Lake, Snapshot
-from pydantic import ValidationError
-
 from hemline_trainer._client import SampleClient
 from hemline_trainer._errors import Interrupted
 from hemline_trainer._gate import GateSettings

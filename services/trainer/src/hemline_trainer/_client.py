@@ -9,9 +9,9 @@ from typing import Final, Self, TypeVar
 import grpc
 import numpy as np
 import numpy.typing as npt
+
 from hemline_api.grpc import samples_pb2 as pb
 from hemline_api.grpc import samples_pb2_grpc
-
 from hemline_trainer._errors import StreamRefused
 from hemline_trainer._retry import Patience, as_trainer_error, is_temporary
 

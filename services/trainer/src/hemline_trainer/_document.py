@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hemline_api.report import TrainingReport
-
 from hemline_trainer._gate import Judgement
 from hemline_trainer._options import RunOptions
 from hemline_trainer._report import REPORT_PARAMETER

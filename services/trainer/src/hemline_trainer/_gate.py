@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from hemline_api.report import Evaluation, Verdict
 
+from hemline_api.report import Evaluation, Verdict
 from hemline_trainer._mcnemar import exact_mcnemar, excess_p_value
 
 __all__ = ["GateSettings", "HeldOut", "Judgement", "judge"]

@@ -1,8 +1,8 @@
 """Held-out samples, and what the two models say of them."""
 
 import numpy as np
-from hemline_api.grpc import samples_pb2 as pb
 
+from hemline_api.grpc import samples_pb2 as pb
 from hemline_trainer._client import SampleClient, Samples
 
 __all__ = ["fetch", "fresh_request", "frozen_request"]

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hemline_store import Snapshot
-
 from hemline_trainer._gate import GateSettings
 
 __all__ = ["RunOptions"]

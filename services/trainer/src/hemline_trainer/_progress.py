@@ -7,8 +7,6 @@ import time
 from types import TracebackType
 from typing import Any, Final, Self
 
-from hemline_api import metrics as names
-from hemline_runtime import Metrics
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,6 +16,9 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+
+from hemline_api import metrics as names
+from hemline_runtime import Metrics
 
 __all__ = ["RunProgress"]
 

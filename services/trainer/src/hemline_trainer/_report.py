@@ -7,7 +7,6 @@ from typing import Any, Final
 from hemline_api import BadReport
 from hemline_api.report import TrainingReport
 from hemline_store import Lake
-
 from hemline_trainer._errors import BadState
 from hemline_trainer._state import write_atomically
 

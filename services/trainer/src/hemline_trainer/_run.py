@@ -5,13 +5,13 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-import hemline_model as hm
 import numpy as np
 import numpy.typing as npt
+
+import hemline_model as hm
 from hemline_api.grpc import samples_pb2 as pb
 from hemline_api.report import TrainingReport, Verdict
 from hemline_store import Lake
-
 from hemline_trainer._client import SampleClient, Samples
 from hemline_trainer._document import card_fields, make_report
 from hemline_trainer._errors import Interrupted, NotEnoughData

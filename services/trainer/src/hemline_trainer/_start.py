@@ -8,7 +8,6 @@ import hemline_model as hm
 from hemline_api.grpc import samples_pb2 as pb
 from hemline_api.report import SnapshotRef
 from hemline_store import Lake, Snapshot
-
 from hemline_trainer._client import SampleClient
 from hemline_trainer._errors import NotEnoughData, StreamRefused
 from hemline_trainer._options import RunOptions

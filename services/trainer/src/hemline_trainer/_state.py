@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hemline_api.report import SnapshotRef
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
+from hemline_api.report import SnapshotRef
 from hemline_trainer._errors import BadState
 from hemline_trainer._options import RunOptions
 

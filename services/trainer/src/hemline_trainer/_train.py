@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from hemline_model import Stopped, training
 
+from hemline_model import Stopped, training
 from hemline_trainer._client import Samples
 from hemline_trainer._errors import Interrupted
 
