@@ -24,6 +24,16 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _NPY = b"\x93NUMPY"
 _PNG_GREY, _PNG_RGB = 0, 2
 _ACCEPTED = "PNG, JPEG, WebP or .npy"
+# What people send by mistake, told by its first bytes.
+_FOREIGN = (
+    (b"GIF8", "a GIF image"),
+    (b"II*\0", "a TIFF image"),
+    (b"MM\0*", "a TIFF image"),
+    (b"BM", "a BMP image"),
+    (b"%PDF", "a PDF document"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"<", "an HTML, XML or SVG document"),
+)
 
 
 def decode(data: bytes, contract: InputContract, content_type: str | None = None) -> ImageArray:
@@ -83,7 +93,11 @@ def _decode_plain_png(data: bytes, contract: InputContract) -> ImageArray | None
     expected = _PNG_GREY if contract.channels == 1 else _PNG_RGB
     if (height, width) != (contract.height, contract.width):
         return None
-    if depth != 8 or colour != expected or interlace or b"tRNS" in data or b"eXIf" in data:
+    if depth != 8 or colour != expected or interlace:
+        return None
+    # Transparency, rotation and animation: should the pixels happen to spell one of these names,
+    # the longer way gives the same result.
+    if any(chunk in data for chunk in (b"tRNS", b"eXIf", b"acTL")):
         return None
     try:
         pixels: ImageArray = imagecodecs.spng_decode(data)
@@ -193,6 +207,11 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _unrecognised(data: bytes, content_type: str | None) -> str:
+    if data[4:8] == b"ftyp":
+        return f"a HEIC, AVIF or video file of {len(data):,} bytes; expected {_ACCEPTED}: convert it first"
+    for magic, kind in _FOREIGN:
+        if data.startswith(magic):
+            return f"{kind} of {len(data):,} bytes; expected {_ACCEPTED}: convert it first"
     said = f", said to be {content_type[:80]!r}," if content_type else ""
     return (
         f"not an image: {len(data):,} bytes{said} beginning with {data[:12]!r}; "

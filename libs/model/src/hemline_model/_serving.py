@@ -1,9 +1,11 @@
 """The serving runtime: a model directory in, predictions out, without TensorFlow."""
 
+import functools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +15,13 @@ from hemline_model._card import Card, read_card, read_verified
 from hemline_model._decode import ImageArray
 from hemline_model._errors import BadImage, BadModel
 
-__all__ = ["Classifier", "Predictions", "load", "softmax"]
+__all__ = ["Classifier", "Precision", "Predictions", "load", "softmax"]
 
-_GRAPH = "model.onnx"
+_GRAPH, _GRAPH_INT8 = "model.onnx", "model.int8.onnx"
 _CHUNK = 256
 _FATAL_ONLY = 4
+
+Precision = Literal["float32", "int8"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +47,9 @@ class Classifier:
     pieces of at most 256 images.
     """
 
-    def __init__(self, card: Card, session: ort.InferenceSession) -> None:
+    def __init__(self, card: Card, session: ort.InferenceSession, precision: Precision) -> None:
         self.card = card
+        self.precision = precision
         self._session = session
         self._input = session.get_inputs()[0].name
         self._output = session.get_outputs()[0].name
@@ -90,22 +95,32 @@ class Classifier:
         return [self.card.classes[int(label)] for label in labels]
 
 
-def load(directory: str | os.PathLike[str], threads: int = 1) -> Classifier:
+def load(
+    directory: str | os.PathLike[str],
+    threads: int = 1,
+    *,
+    precision: Precision | Literal["auto"] = "auto",
+) -> Classifier:
     """Load the model version in `directory` for serving.
 
     The graph's checksum is compared with the card's, and only the bytes that were checked are given
     to the engine. Nothing in a model directory is executed: the graph is data, and operators that
     the engine does not know are refused. The engine works on `threads` threads and does not spin
-    while it waits for work, which leaves the processor to the rest of the pipeline.
+    while it waits for work, which leaves the processor to the rest of the pipeline. With `precision`
+    "auto", an 8-bit graph is used where the model has one and the processor has instructions for it
+    (on others it would be slower, and on some of them saturate).
 
     Raises:
         BadModel: the directory is incomplete, altered, or holds another graph than its card says.
     """
-    path = Path(directory)
-    card = read_card(path)
-    graph = read_verified(path, card, _GRAPH)
     if threads < 1:
         raise ValueError(f"threads is {threads}; expected at least 1")
+    path = Path(directory)
+    card = read_card(path)
+    if precision == "auto":
+        precision = "int8" if _GRAPH_INT8 in card.files and _multiplies_int8() else "float32"
+    name = _GRAPH_INT8 if precision == "int8" else _GRAPH
+    graph = read_verified(path, card, name)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -117,9 +132,20 @@ def load(directory: str | os.PathLike[str], threads: int = 1) -> Classifier:
         session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         reason = str(error).strip().split("\n", 1)[0][:200]
-        raise BadModel(f"the engine refuses {path / _GRAPH}: {reason}") from error
-    _check_graph(session, card, path)
-    return Classifier(card, session)
+        raise BadModel(f"the engine refuses {path / name}: {reason}") from error
+    _check_graph(session, card, path / name)
+    return Classifier(card, session, precision)
+
+
+@functools.cache
+def _multiplies_int8() -> bool:
+    """Whether this processor has dot products of 8-bit numbers, as far as the system tells."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    flags = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")
+    return bool({"avx512_vnni", "avx_vnni", "asimddp"} & set(flags.split()))
 
 
 def softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -133,15 +159,11 @@ def _check_graph(session: ort.InferenceSession, card: Card, path: Path) -> None:
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or len(outputs) != 1:
         raise BadModel(
-            f"{path / _GRAPH} has {len(inputs)} inputs and {len(outputs)} outputs; expected one each"
+            f"{path} has {len(inputs)} inputs and {len(outputs)} outputs; expected one each"
         )
     shape, kind = tuple(inputs[0].shape), inputs[0].type
     if kind != "tensor(uint8)" or shape[1:] != card.input.shape:
-        raise BadModel(
-            f"{path / _GRAPH} takes {kind} {list(shape)}; its card says uint8 (N, {card.input})"
-        )
+        raise BadModel(f"{path} takes {kind} {list(shape)}; its card says uint8 (N, {card.input})")
     classes = outputs[0].shape[-1]
     if classes != len(card.classes):
-        raise BadModel(
-            f"{path / _GRAPH} answers with {classes} classes; its card names {len(card.classes)}"
-        )
+        raise BadModel(f"{path} answers with {classes} classes; its card names {len(card.classes)}")

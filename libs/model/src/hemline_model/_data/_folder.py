@@ -69,9 +69,10 @@ def load_entries(
     counts = Counter(entry.label for entry in readable if entry.split != "test")
     names = classes or sorted(counts, key=_natural)
     if len(names) < 2:
+        found = "1 class" if names else "no classes"
         raise BadDataset(
-            f"{where} holds {len(names)} classes with readable images; expected at least 2, each a "
-            "folder with its images inside"
+            f"{where} holds {found} with readable images; expected at least 2, each a folder with "
+            "its images inside"
         )
     for label in names:
         if counts[label] < 2:

@@ -27,8 +27,11 @@ def load_npz(path: Path, name: str, classes: list[str] | None = None) -> Dataset
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise BadDataset(f"cannot read {path}: {error}") from error
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        raise BadDataset(
+            f"{path} is no NumPy archive that can be read without unpickling; expected one written "
+            "by numpy.savez with plain arrays"
+        ) from error
     parts: dict[str, Part] = {}
     for part, pairs in _NAMES.items():
         for images, labels in pairs:

@@ -16,15 +16,18 @@ import onnxruntime as ort
 
 from hemline_model._card import Card, describe_file, read_card, read_verified, write_card
 from hemline_model._contract import InputContract
+from hemline_model._data import Split
 from hemline_model._decode import ImageArray
 from hemline_model._errors import BadModel, ModelError
 from hemline_model._serving import load
 from hemline_model.training._calibrate import predict_logits
 from hemline_model.training._keras import keras
+from hemline_model.training._quantize import accuracy_of_graph, quantize
 
 __all__ = ["export", "load_model"]
 
-_KERAS, _ONNX = "model.keras", "model.onnx"
+_KERAS, _ONNX, _INT8 = "model.keras", "model.onnx", "model.int8.onnx"
+_INT8_LOSS = 0.003
 _TOLERANCE = 1e-4
 _PACKAGES = ("hemline-model", "keras", "tensorflow-cpu", "onnxruntime", "numpy")
 
@@ -54,12 +57,16 @@ def export(
     out_dir: Path,
     *,
     samples: ImageArray | None = None,
+    int8: Split | None = None,
 ) -> Card:
     """Write a model directory and check that what will be served answers as what was trained.
 
     `card_fields` are fields of `Card`; `classes` is needed, `input`, `versions` and `files` are
-    filled in. `samples` are images to compare the two on; random ones when not given. The directory
-    appears complete or not at all, and must not hold anything yet.
+    filled in. `samples` are images to compare the two on; random ones when not given. With `int8`,
+    a labelled split of real images, an 8-bit graph is written too, about twice as fast on processors
+    that have instructions for it; it is kept if it loses at most 0.3 points of accuracy on that
+    split, and the card's metric `int8_accuracy_change` says how it did. The directory appears
+    complete or not at all, and must not hold anything yet.
 
     Raises:
         ModelError: the exported graph's logits differ from the model's by more than 1e-4 (relative
@@ -80,12 +87,15 @@ def export(
         with _quiet():
             _without_optimizer(model).save(scratch / _KERAS)
             _write_onnx(model, scratch / _ONNX)
+            change = _write_int8(scratch, int8) if int8 is not None else {}
+        names = (path.name for path in sorted(scratch.iterdir()))
         card = Card.model_validate(
             {
                 **card_fields,
                 "input": contract,
+                "metrics": {**card_fields.get("metrics", {}), **change},
                 "versions": _versions(),
-                "files": {name: describe_file(scratch / name) for name in (_KERAS, _ONNX)},
+                "files": {name: describe_file(scratch / name) for name in names},
             }
         )
         write_card(card, scratch)
@@ -122,9 +132,19 @@ def _write_onnx(model: Any, path: Path) -> None:
     raw.unlink()
 
 
+def _write_int8(directory: Path, split: Split) -> dict[str, float]:
+    target = directory / _INT8
+    quantize(directory / _ONNX, target, split)
+    before = accuracy_of_graph(directory / _ONNX, split)
+    change = accuracy_of_graph(target, split) - before
+    if change < -_INT8_LOSS:
+        target.unlink()
+    return {"int8_accuracy_change": round(change, 6)}
+
+
 def _compare(model: Any, directory: Path, samples: ImageArray) -> None:
     expected = predict_logits(model, samples)
-    received = load(directory).logits(samples)
+    received = load(directory, precision="float32").logits(samples)
     difference = float(np.abs(expected - received).max() / max(1.0, np.abs(expected).max()))
     if not difference <= _TOLERANCE:
         raise ModelError(

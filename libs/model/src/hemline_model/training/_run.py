@@ -80,8 +80,9 @@ def train_to_directory(
     }
     model_dir = work / "model"
     shutil.rmtree(model_dir, ignore_errors=True)
-    some = np.asarray(data.split("validation").images[:_COMPARED])
-    card = export(fitted.model, fields, model_dir, samples=some)
+    validation = data.split("validation")
+    some = np.asarray(validation.images[:_COMPARED])
+    card = export(fitted.model, fields, model_dir, samples=some, int8=validation)
     _write_log(fitted.position, fields, model_dir / "training.jsonl")
     shown = "test" if result.test is not None else "validation"
     write_report(

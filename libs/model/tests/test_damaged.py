@@ -1,0 +1,326 @@
+"""What people have lying about: each damaged input gives one line that says what to do."""
+
+import gzip
+import io
+import pickle
+import re
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hemline_model._data._idx import write_idx
+from hemline_model.cli import app
+from PIL import Image
+from typer.testing import CliRunner
+
+GREY = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def npy(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=True)
+    return stream.getvalue()
+
+
+def frames(kind: str) -> bytes:
+    pictures = [Image.fromarray(np.roll(GREY, shift)) for shift in range(3)]
+    return saved(pictures[0], kind, save_all=True, append_images=pictures[1:])
+
+
+def bomb() -> bytes:
+    data = bytearray(saved(Image.fromarray(GREY), "PNG"))
+    data[16:24] = struct.pack(">II", 60_000, 60_000)
+    import zlib
+
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    return bytes(data)
+
+
+PNG = saved(Image.fromarray(GREY), "PNG")
+ACCEPTED = "expected PNG, JPEG, WebP or .npy"
+
+IMAGES: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", f"the image is empty (0 bytes); {ACCEPTED}"),
+    "truncated PNG": (
+        PNG[: len(PNG) // 2],
+        f"the PNG is damaged or cut short ({len(PNG) // 2} bytes): image file is truncated",
+    ),
+    "PNG header alone": (
+        PNG[:20],
+        "the image header is damaged: Truncated File Read",
+    ),
+    "16-bit TIFF": (
+        saved(Image.fromarray(GREY.astype(np.uint16) * 257), "TIFF"),
+        f"a TIFF image of SIZE bytes; {ACCEPTED}: convert it first",
+    ),
+    "animated GIF": (frames("GIF"), f"a GIF image of SIZE bytes; {ACCEPTED}: convert it first"),
+    "animated PNG": (
+        frames("PNG"),
+        "the PNG is animated (3 frames); expected a single still image",
+    ),
+    "animated WebP": (
+        frames("WEBP"),
+        "the WEBP is animated (3 frames); expected a single still image",
+    ),
+    "decompression bomb": (
+        bomb(),
+        "the header promises more than 25,000,000 pixels: refused before decoding",
+    ),
+    "text file": (
+        b"hello, world",
+        f"not an image: 12 bytes beginning with b'hello, world'; {ACCEPTED}",
+    ),
+    "web page": (
+        b"<!doctype html><title>404</title>",
+        f"an HTML, XML or SVG document of 33 bytes; {ACCEPTED}: convert it first",
+    ),
+    "float array": (
+        npy(GREY / 255),
+        "the .npy holds float64 values; expected uint8 from 0 to 255",
+    ),
+    "pickled array": (
+        npy(np.array([[print, None]], object)),
+        "the .npy holds object values; expected uint8 from 0 to 255",
+    ),
+    "array cut short": (
+        npy(GREY)[:-1],
+        "the .npy holds 783 bytes of pixels; its shape (28, 28) needs 784",
+    ),
+    "batch of images": (
+        npy(np.zeros((5, 28, 28, 1), np.uint8)),
+        "the .npy has the shape (5, 28, 28, 1); expected one image: height x width, or height x "
+        "width x 1, 3 or 4",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_damaged_images(tmp_path: Path, name: str) -> None:
+    data, message = IMAGES[name]
+    path = tmp_path / "image"
+    path.write_bytes(data)
+    result = CliRunner().invoke(app, ["predict", str(path)])
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    message = message.replace("SIZE", f"{len(data):,}")
+    assert result.stderr == f"error: {path}: {message}\n"
+
+
+def test_a_missing_image() -> None:
+    result = CliRunner().invoke(app, ["predict", "nowhere.png"])
+    assert result.exit_code == 1
+    assert result.stderr == "error: nowhere.png: No such file or directory\n"
+
+
+def test_a_printers_jpeg_is_no_problem(tmp_path: Path) -> None:
+    (tmp_path / "cmyk.jpg").write_bytes(saved(Image.new("CMYK", (60, 60)), "JPEG"))
+    result = CliRunner().invoke(app, ["predict", str(tmp_path / "cmyk.jpg")])
+    assert result.exit_code == 0
+
+
+def idx(folder: Path, images: int = 60, labels: int = 60) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (images, 10, 10), np.uint8)
+    write_idx(folder / "train-images-idx3-ubyte.gz", pixels)
+    write_idx(folder / "train-labels-idx1-ubyte.gz", (np.arange(labels) % 3).astype(np.uint8))
+
+
+def wrong_magic(folder: Path) -> None:
+    idx(folder)
+    (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"\x89PNG and more"))
+
+
+def short_labels(folder: Path) -> None:
+    idx(folder, labels=59)
+
+
+def no_labels(folder: Path) -> None:
+    idx(folder)
+    (folder / "train-labels-idx1-ubyte.gz").unlink()
+
+
+def cut_gzip(folder: Path) -> None:
+    idx(folder)
+    path = folder / "train-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def short_idx(folder: Path) -> None:
+    idx(folder)
+    path = folder / "train-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-7]))
+
+
+def float_idx(folder: Path) -> None:
+    idx(folder)
+    (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"\0\0\x0d\x03" + b"\0" * 40))
+
+
+def nothing_inside(folder: Path) -> None:
+    (folder / "empty").mkdir()
+
+
+def one_class(folder: Path) -> None:
+    (folder / "cat").mkdir()
+    for number in range(20):
+        (folder / "cat" / f"{number}.png").write_bytes(PNG)
+
+
+def short_cifar(folder: Path) -> None:
+    (folder / "data_batch_1.bin").write_bytes(bytes(3073 * 2 - 1))
+
+
+class Evil:
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
+        return (Path.touch, (Path("owned"),))
+
+
+def evil_cifar(folder: Path) -> None:
+    (folder / "batches.meta").write_bytes(pickle.dumps({b"label_names": [b"a", b"b"]}))
+    (folder / "data_batch_1").write_bytes(pickle.dumps({b"data": Evil()}))
+
+
+FOLDERS: dict[Callable[[Path], None], str] = {
+    wrong_magic: (
+        "{0}/train-images-idx3-ubyte.gz begins with b'\\x89PNG'; expected the IDX magic number "
+        "00 00 08 NN (NN dimensions)"
+    ),
+    short_labels: (
+        "train-images-idx3-ubyte.gz holds 60 images and train-labels-idx1-ubyte.gz 59 labels; "
+        "expected as many of each"
+    ),
+    no_labels: (
+        "{0}/train-images-idx3-ubyte.gz has no labels file beside it; expected "
+        "train-labels-idx1-ubyte[.gz]"
+    ),
+    cut_gzip: (
+        "cannot read {0}/train-images-idx3-ubyte.gz: Compressed file ended before the "
+        "end-of-stream marker was reached"
+    ),
+    short_idx: (
+        "{0}/train-images-idx3-ubyte.gz holds 5,993 bytes of data; its header promises 6,000 "
+        "((60, 10, 10))"
+    ),
+    float_idx: (
+        "{0}/train-images-idx3-ubyte.gz holds IDX elements of type 0x0d; expected 0x08 "
+        "(unsigned bytes)"
+    ),
+    nothing_inside: (
+        "{0} holds no classes with readable images; expected at least 2, each a folder with its "
+        "images inside"
+    ),
+    one_class: (
+        "{0} holds 1 class with readable images; expected at least 2, each a folder with its "
+        "images inside"
+    ),
+    short_cifar: (
+        "{0}/data_batch_1.bin is 6,145 bytes; expected a multiple of 3,073 (a CIFAR record): it "
+        "was not copied completely"
+    ),
+    evil_cifar: (
+        "{0}/data_batch_1 is refused: it asks for pathlib.Path.touch, which no CIFAR batch needs"
+    ),
+}
+
+
+@pytest.mark.parametrize("make", FOLDERS, ids=lambda make: make.__name__)
+def test_damaged_folders(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path)
+    result = CliRunner().invoke(app, ["inspect", str(tmp_path)])
+    assert result.exit_code == 1
+    assert result.stderr == f"error: {FOLDERS[make].format(tmp_path)}\n"
+    assert not Path("owned").exists()
+
+
+def archive(**arrays: np.ndarray) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        np.savez(path, **arrays)
+
+    return write
+
+
+def text(content: str) -> Callable[[Path], None]:
+    return lambda path: path.write_text(content) and None
+
+
+PIXELS = np.zeros((60, 10, 10), np.uint8)
+COUNT = np.arange(60) % 2
+FILES: dict[str, tuple[str, Callable[[Path], None], str]] = {
+    "no labels in the archive": (
+        "a.npz",
+        archive(x_train=PIXELS),
+        "{0} holds x_train; expected x_train and y_train, or images and labels",
+    ),
+    "float images": (
+        "a.npz",
+        archive(images=PIXELS / 255, labels=COUNT),
+        "{0}: the train images are float64; expected uint8 from 0 to 255",
+    ),
+    "one-hot labels": (
+        "a.npz",
+        archive(images=PIXELS, labels=np.eye(60)),
+        "{0}: the train labels are float64 of the shape (60, 60); expected N whole numbers",
+    ),
+    "labels out of range": (
+        "a.npz",
+        archive(images=PIXELS, labels=COUNT * 9, classes=np.array(["cat", "dog"])),
+        "{0} has the label 9; expected 0 to 1 (2 classes)",
+    ),
+    "negative labels": (
+        "a.npz",
+        archive(images=PIXELS, labels=COUNT - 1),
+        "{0} has the label -1; expected 0 or more",
+    ),
+    "no archive": (
+        "a.npz",
+        text("PK, but no archive"),
+        "{0} is no NumPy archive that can be read without unpickling; expected one written by "
+        "numpy.savez with plain arrays",
+    ),
+    "pickled labels": (
+        "a.npz",
+        archive(images=PIXELS, labels=np.array([{}] * 60, object)),
+        "{0} is no NumPy archive that can be read without unpickling; expected one written by "
+        "numpy.savez with plain arrays",
+    ),
+    "another kind of file": (
+        "a.txt",
+        text("hello"),
+        "{0} is a .txt file; expected a folder of classes, IDX files or CIFAR batches, or an .npz "
+        "or .csv file",
+    ),
+    "no label column": (
+        "a.csv",
+        text("image,colour\na.png,red\n"),
+        "{0} has the columns image, colour; expected one called label or class or class_name or "
+        "category or target",
+    ),
+    "a path that leads away": (
+        "a.csv",
+        text("image,label\n../../etc/passwd,red\n"),
+        "{0}, line 2: '../../etc/passwd' is outside the CSV file's folder; expected a path below it",
+    ),
+    "an unknown split": (
+        "a.csv",
+        text("image,label,split\na.png,red,holdout\n"),
+        "{0}, line 2: split is 'holdout'; expected train, validation or test",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_damaged_files(tmp_path: Path, name: str) -> None:
+    file_name, make, message = FILES[name]
+    path = tmp_path / file_name
+    make(path)
+    result = CliRunner().invoke(app, ["inspect", str(path)])
+    assert result.exit_code == 1
+    assert result.stderr == f"error: {message.format(path)}\n"
+    assert re.fullmatch(r"[^\n]+\n", result.stderr)
