@@ -44,14 +44,12 @@ class KafkaAdmin:
         self._settings = settings
         self._max_message_bytes = max_message_bytes
         self._denied: KafkaError | None = None
-        self.client = AdminClient(
-            {
-                **settings.client,
-                "error_cb": self._note,
-                "socket.connection.setup.timeout.ms": 10_000,
-            },
-            logger=_log,
-        )
+        configuration: Any = {
+            **settings.client,
+            "error_cb": self._note,
+            "socket.connection.setup.timeout.ms": 10_000,
+        }
+        self.client = AdminClient(configuration, logger=_log)
 
     def _note(self, error: KafkaError) -> None:
         if is_denied(error):

@@ -1,0 +1,68 @@
+"""Real servers for every package's tests: each is started once a session, and only when a test asks for it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_SERVERS = Path(__file__).parent / "tests" / "servers"
+
+
+def _missing(reason: str) -> None:
+    """Without a server a test is skipped by name; in CI that would hide a hole, so there it fails."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def _free_port_pair() -> int:
+    """A port whose successor is free as well."""
+    for _ in range(100):
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port
+    raise RuntimeError("no two neighbouring ports are free")
+
+
+@pytest.fixture(scope="session")
+def kafka_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a broker of this session's own, which tests may restart."""
+    for tool in ("java", "mvn"):
+        if shutil.which(tool) is None:
+            _missing(
+                f"no real Kafka: {tool} is not installed (tests/servers/install.sh installs it)"
+            )
+    script, port = _SERVERS / "kafka" / "kafka.sh", _free_port_pair()
+    up = subprocess.run(
+        [script, "up", "--port", str(port)],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    if up.returncode:
+        _missing(f"no real Kafka: {(up.stderr or up.stdout).strip()[-500:]}")
+    try:
+        yield port
+    finally:
+        subprocess.run([script, "down", "--port", str(port)], check=False, timeout=120)
+
+
+@pytest.fixture(scope="session")
+def kafka_url(request: pytest.FixtureRequest) -> str:
+    """A real Kafka: the one that HEMLINE_TEST_KAFKA names (host:port or URL), else this session's own."""
+    given = os.environ.get("HEMLINE_TEST_KAFKA")
+    if given:
+        return given if "://" in given else f"kafka://{given}"
+    return f"kafka://127.0.0.1:{request.getfixturevalue('kafka_port')}"

@@ -1,0 +1,36 @@
+"""The conformance suite: what every backend must do, as named behaviours to run against one.
+
+A driver's test module needs no more than this::
+
+    from hemline_broker.testing import Conformance, Harness
+
+    class TestMine(Conformance):
+        @pytest.fixture
+        def harness(self) -> Harness:
+            return Harness("mine://somewhere")
+
+Capabilities decide what is skipped. Needs pytest and pytest-asyncio in its automatic mode
+(`pip install 'hemline-broker[testing]'`).
+"""
+
+from hemline_broker.testing._crashing import Crashing
+from hemline_broker.testing._failing import Failing
+from hemline_broker.testing._harness import Harness, bodies, numbered
+from hemline_broker.testing._receiving import Receiving
+from hemline_broker.testing._sending import Sending
+
+
+class Conformance(Sending, Receiving, Failing, Crashing):
+    """Every behaviour."""
+
+
+__all__ = [
+    "Conformance",
+    "Crashing",
+    "Failing",
+    "Harness",
+    "Receiving",
+    "Sending",
+    "bodies",
+    "numbered",
+]

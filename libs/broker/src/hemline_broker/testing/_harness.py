@@ -1,0 +1,96 @@
+"""What a driver's tests must provide, and small helpers for the behaviours."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from hemline_broker import Broker, Capability, Delivery, Message, Subscription, connect
+
+
+@dataclass(frozen=True, slots=True)
+class Harness:
+    """One backend to run the suite against.
+
+    Attributes:
+        url: what `connect` takes; every connection with it must see the same messages.
+        patience: seconds after which something that should have happened counts as failed.
+        quiet: seconds in which something that must not happen would have happened.
+        restart: restarts the backend, where that can be done; its messages must survive.
+    """
+
+    url: str
+    patience: float = 60.0
+    quiet: float = 1.0
+    restart: Callable[[], Awaitable[None]] | None = None
+
+    def connect(self, **options: object) -> AbstractAsyncContextManager[Broker]:
+        """A connection."""
+        return connect(self.url, **options)  # type: ignore[arg-type]
+
+    @asynccontextmanager
+    async def topic(
+        self, *groups: str, needs: Capability | None = None, partitions: int = 1, **options: object
+    ) -> AsyncIterator[tuple[Broker, str]]:
+        """A connection and a fresh topic with these groups; skips where a capability is missing."""
+        async with self.connect(**options) as broker:
+            if needs is not None and needs not in broker.capabilities:
+                pytest.skip(f"{self.url.split(':')[0]} lacks the capability {needs}")
+            name = f"t{uuid.uuid4().hex[:12]}"
+            await broker.ensure(name, partitions=partitions)
+            for group in groups:
+                await broker.ensure(name, group)
+            yield broker, name
+
+    async def take(self, subscription: Subscription, count: int) -> list[Delivery]:
+        """The next deliveries, not acknowledged."""
+        taken: list[Delivery] = []
+        async with asyncio.timeout(self.patience):
+            async for batch in subscription.batches(count):
+                taken += batch
+                if len(taken) >= count:
+                    break
+        return taken
+
+    async def one(self, subscription: Subscription) -> Delivery:
+        """The next delivery, not acknowledged."""
+        async with asyncio.timeout(self.patience):
+            async for delivery in subscription:
+                return delivery
+        raise AssertionError("the subscription ended")
+
+    async def nothing(self, subscription: Subscription) -> None:
+        """Fail if anything comes within the quiet time."""
+        try:
+            async with asyncio.timeout(self.quiet):
+                async for delivery in subscription:
+                    raise AssertionError(f"unexpected {delivery!r}")
+        except TimeoutError:
+            return
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something."""
+        async with asyncio.timeout(self.patience):
+            while not condition():  # noqa: ASYNC110 - any condition, so nothing to wait on
+                await asyncio.sleep(0.01)
+
+    async def until_lag(self, subscription: Subscription, wanted: int) -> None:
+        """Wait for a lag."""
+        async with asyncio.timeout(self.patience):
+            while await subscription.lag() != wanted:  # noqa: ASYNC110 - the broker has no event for it
+                await asyncio.sleep(0.05)
+
+
+def numbered(count: int, start: int = 0) -> list[Message]:
+    """Messages whose body is their number."""
+    return [Message(str(number).encode()) for number in range(start, start + count)]
+
+
+def bodies(deliveries: list[Delivery]) -> list[bytes]:
+    """What was delivered."""
+    return [delivery.message.data for delivery in deliveries]

@@ -1,0 +1,35 @@
+"""The shipped suite, unchanged, on every backend."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from hemline_broker import connect
+from hemline_broker.testing import Conformance, Harness
+
+
+class TestMemory(Conformance):
+    @pytest.fixture
+    async def harness(self) -> AsyncIterator[Harness]:
+        url = f"memory:{uuid.uuid4().hex}"
+        # The database lives as long as one connection to it does.
+        async with connect(url):
+            yield Harness(url, quiet=0.2)
+
+
+class TestSqlite(Conformance):
+    @pytest.fixture
+    def harness(self, tmp_path: Path) -> Harness:
+        return Harness(f"sqlite:///{tmp_path}/broker.db", quiet=0.3)
+
+
+@pytest.mark.kafka
+@pytest.mark.timeout(400)
+class TestKafka(Conformance):
+    @pytest.fixture
+    def harness(self, kafka_url: str) -> Harness:
+        return Harness(kafka_url, patience=90.0)
