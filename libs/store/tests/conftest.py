@@ -28,7 +28,7 @@ class Rows:
         return START + timedelta(seconds=seconds)
 
     def image(self, id_: str, t: float = 0, **more) -> ImageRow:
-        data = more.pop("data", f"data of {id_}".encode())
+        data = more.pop("data", None) or f"data of {id_}".encode()
         return ImageRow(id_, data, "image/png", self.at(t), **more)
 
     def label(self, id_: str, label: int | str | None, t: float = 0, event: str = "e") -> LabelRow:

@@ -73,11 +73,15 @@ def run_query(
 
 def _select(connection: Any, sql: str) -> pa.Table:
     try:
-        relation = connection.sql(sql)
-        if relation is None:
+        kinds = [statement.type for statement in connection.extract_statements(sql)]
+        if len(kinds) != 1 or kinds[0] not in (
+            duckdb.StatementType.SELECT,
+            duckdb.StatementType.EXPLAIN,
+        ):
+            received = ", ".join(kind.name for kind in kinds) or "nothing"
             raise BadQuery(
-                "the query returns nothing; expected a SELECT over images, labels, predictions, samples or answered"
+                f"the query holds {received}; expected one SELECT over images, labels, predictions, samples or answered"
             )
-        return relation.to_arrow_table()
+        return connection.sql(sql).to_arrow_table()
     except duckdb.Error as error:
         raise BadQuery(f"the query cannot be run: {' '.join(str(error).split())[:500]}") from error
