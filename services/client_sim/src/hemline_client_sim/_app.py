@@ -36,6 +36,7 @@ from hemline_runtime import (
 
 __all__ = ["app"]
 
+_STUCK_SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -263,6 +264,16 @@ def _run_to_resume(books: Path | None, *, resume: bool) -> str | None:
     return read_journal(journal)[0].run if journal.exists() else None
 
 
+def _problem(status: Status) -> str | None:
+    """A status is made several times a second: an old one means that nothing else happens either."""
+    age = time.time() - status.now
+    return (
+        f"no sign of life for {age:.0f} s"
+        if age > _STUCK_SECONDS and status.state != "done"
+        else None
+    )
+
+
 async def _run(
     broker_url: str, http: str, options: Options, ledger: Ledger, stream: Stream
 ) -> Status:
@@ -288,7 +299,7 @@ async def _run(
             http,
             registry=metrics.registry,
             status=lambda: client.status.model_dump(mode="json"),
-            healthy=lambda: None,
+            healthy=lambda: _problem(client.status),
         ) as endpoint:
             _log.info(
                 "run %s: %s to %s, http on port %d",

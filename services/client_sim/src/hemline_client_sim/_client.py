@@ -1,4 +1,4 @@
-"""The running client: four loops over one ledger, a drain, and the final books."""
+"""The running client: five loops over one ledger, a drain, and the final books."""
 
 import asyncio
 import logging
@@ -24,6 +24,7 @@ __all__ = ["Client"]
 
 _log = logging.getLogger(__name__)
 _TICK = 0.25
+_SYNC_SECONDS = 1.0
 _RATE_SECONDS = 5.0
 _LAST_WORDS = 10.0
 
@@ -84,6 +85,7 @@ class Client:
                         tasks.create_task(self._collector.collect_dead_letters(dead)),
                         tasks.create_task(self._labels.run()),
                         tasks.create_task(self._tick()),
+                        tasks.create_task(self._sync_journal()),
                     ]
                     await self._stream_and_drain(stop)
                     for loop in loops:
@@ -130,6 +132,12 @@ class Client:
             self.status = self._make_status()
             self._on_status(self.status)
             await asyncio.sleep(_TICK)
+
+    async def _sync_journal(self) -> None:
+        while True:
+            await asyncio.sleep(_SYNC_SECONDS)
+            # On a thread: a slow disk must not hold up the stream.
+            await asyncio.to_thread(self._ledger.journal.sync)
 
     def _close_books(self) -> Status:
         self._state = "done"

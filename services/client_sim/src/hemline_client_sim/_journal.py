@@ -2,12 +2,12 @@
 
 An event is in the file before anything is made of it: before an image is sent, before an answer is acknowledged. A
 line reaches the operating system in one write, so killing the process loses nothing; the file is synced to disk about
-once a second and at the end, so a power cut loses at most that second. A line that a crash cut short is dropped.
+once a second (`sync`) and at the end, so a power cut loses at most that second. A line that a crash cut short is
+dropped.
 """
 
 import json
 import os
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -32,7 +32,6 @@ from hemline_client_sim._events import (
 __all__ = ["Header", "Journal", "read_journal"]
 
 _FORMAT: Final = 1
-_SYNC_SECONDS: Final = 1.0
 _CODES: Final[dict[type[Event], str]] = {
     Planned: "p",
     Sent: "s",
@@ -89,7 +88,6 @@ class Journal:
             ) from error
         except OSError as error:
             raise BadJournal(f"cannot write the journal {path}: {error.strerror}") from error
-        self._synced = time.monotonic()
         if header is not None:
             self._write(header.model_dump_json().encode() + b"\n")
 
@@ -112,12 +110,13 @@ class Journal:
         if events:
             self._write(b"".join(_encode(event) for event in events))
 
+    def sync(self) -> None:
+        """Bring what was written to disk; may take a while, and may be called from another thread."""
+        os.fdatasync(self._file)
+
     def _write(self, data: bytes) -> None:
         while data:
             data = data[os.write(self._file, data) :]
-        if time.monotonic() - self._synced > _SYNC_SECONDS:
-            os.fdatasync(self._file)
-            self._synced = time.monotonic()
 
 
 def read_journal(path: Path) -> tuple[Header, Iterator[Event]]:
