@@ -1,0 +1,96 @@
+"""Latency of a lone image through Kafka: through the service and through the shortest loop, in turn."""
+
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from _loop_service import IMAGES, PREDICTIONS, Service
+from confluent_kafka import Consumer, Producer
+
+PATIENCE_S = 60.0
+
+
+class Client:
+    """Sends one image to a topic and waits for the answer on another."""
+
+    def __init__(self, server: str, source: str, target: str) -> None:
+        self._source = source
+        self._producer = Producer({"bootstrap.servers": server, "linger.ms": 0})
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": server,
+                "group.id": f"{target}.client-{random.getrandbits(32)}",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "latest",
+            }
+        )
+        assigned: list[object] = []
+        self._consumer.subscribe([target], on_assign=lambda _, parts: assigned.extend(parts))
+        deadline = time.monotonic() + PATIENCE_S
+        while not assigned:
+            self._consumer.poll(0.1)
+            if time.monotonic() > deadline:
+                raise SystemExit(f"error: no place in the group of {target}")
+
+    def ask(self, image: bytes, name: str) -> float:
+        """Seconds from sending the image to holding its answer."""
+        began = time.perf_counter()
+        self._producer.produce(self._source, image, key=name)
+        self._producer.poll(0)
+        while time.perf_counter() - began < PATIENCE_S:
+            message = self._consumer.poll(1.0)
+            if message is not None and not message.error() and message.key() == name.encode():
+                return time.perf_counter() - began
+        raise SystemExit(f"error: no answer to {name} in {PATIENCE_S:g} s")
+
+    def close(self) -> None:
+        """Leave."""
+        self._producer.flush()
+        self._consumer.close()
+
+
+def measure(
+    server: str, service: Service, encoded: Sequence[bytes], count: int, pause_s: float
+) -> tuple[list[float], list[float]]:
+    """Latencies of the service and of the bare loop, in seconds, image by image in turn."""
+    run = f"{random.getrandbits(32):08x}"
+    source, target = f"bare-{run}.images", f"bare-{run}.predictions"
+    _make_topics(server, source, target)
+    bare = subprocess.Popen(
+        [
+            sys.executable, str(Path(__file__).with_name("_loop_peers.py")), "kafka",
+            "--server", server, "--source", source, "--target", target,
+        ],
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    process = service.start()
+    ours, theirs = Client(server, IMAGES, PREDICTIONS), Client(server, source, target)
+    try:
+        # The first answers hold the joining of groups and are not counted.
+        for number in range(10):
+            ours.ask(encoded[number], f"{run}-warm-{number}")
+            theirs.ask(encoded[number], f"{run}-warm-{number}")
+        mine: list[float] = []
+        other: list[float] = []
+        for number in range(count):
+            for client, seen in ((ours, mine), (theirs, other)):
+                time.sleep(random.uniform(0.5, 1.5) * pause_s)
+                seen.append(client.ask(encoded[number % len(encoded)], f"{run}-{number}"))
+        return mine, other
+    finally:
+        ours.close()
+        theirs.close()
+        process.stop()
+        bare.kill()
+        bare.wait()
+
+
+def _make_topics(server: str, *names: str) -> None:
+    from confluent_kafka.admin import AdminClient, NewTopic
+
+    admin = AdminClient({"bootstrap.servers": server})
+    for made in admin.create_topics([NewTopic(name, 1, 1) for name in names]).values():
+        made.result(30)
