@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hemline_model._data._idx import write_idx
-from hemline_model.cli import app
 from PIL import Image
 from typer.testing import CliRunner
+
+from hemline_model._data._idx import write_idx
+from hemline_model.cli import app
 
 GREY = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from hemline_model import BadDataset, dataset, split_of
 from hemline_model._data._idx import write_idx
-from PIL import Image
 
 
 def test_the_shipped_sample() -> None:

@@ -6,8 +6,9 @@ import zlib
 
 import numpy as np
 import pytest
-from hemline_model import MAX_PIXELS, BadImage, InputContract, decode
 from PIL import Image
+
+from hemline_model import MAX_PIXELS, BadImage, InputContract, decode
 
 GREY = InputContract(height=28, width=28, channels=1)
 COLOUR = InputContract(height=32, width=32, channels=3)

@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import hemline_model as hm
 import numpy as np
 import pytest
+
+import hemline_model as hm
 
 
 @pytest.fixture

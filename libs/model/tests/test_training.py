@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import hemline_model as hm
 import numpy as np
 import pytest
+
+import hemline_model as hm
 from hemline_model import InputContract, training
 
 SMALL = training.NetworkSettings(width=0.5, blocks=(1,))

@@ -57,6 +57,8 @@ def settings_from(kind: type[T], values: Mapping[str, Any], where: str) -> T:
         return TypeAdapter(kind).validate_python(dict(values))
     except ValidationError as error:
         first = error.errors()[0]
+        if isinstance(cause := first.get("ctx", {}).get("error"), BadSettings):
+            raise cause from error
         key = ".".join(str(part) for part in first["loc"])
         raise BadSettings(
             f"{where}: {key} is {first['input']!r}; {first['msg'].lower()}"
