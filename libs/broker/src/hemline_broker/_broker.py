@@ -72,6 +72,14 @@ class Broker:
             _name("topic", topic), group and _name("group", group), partitions, start, ordered
         )
 
+    async def forget(self, topic: str, group: str) -> None:
+        """Remove a group and its position; nothing if there is none. Its consumers must be closed.
+
+        A group that nobody uses any more holds back what SQLite could delete, and counts as lag everywhere.
+        """
+        self._open()
+        await self._driver.forget(_name("topic", topic), _name("group", group))
+
     async def send(
         self, topic: str, message: Message, *, timeout: float = DEFAULT_TIMEOUT_S
     ) -> Receipt:

@@ -12,10 +12,10 @@ Rules for a driver:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from hemline_broker._delivery import Delivery, Owner
 from hemline_broker._errors import BrokerError
@@ -55,6 +55,23 @@ class TopicInfo:
     partitions: int
     messages: int | None
     groups: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a backend's operator has set: of each broker, and of each topic with its number of replicas."""
+
+    servers: str
+    brokers: Mapping[str, Mapping[str, str]]
+    topics: Mapping[str, tuple[Mapping[str, str], int]]
+
+
+@runtime_checkable
+class Checks(Protocol):
+    """Optional part of a driver: settings that may refuse or lose messages."""
+
+    async def settings(self, topics: Collection[str] | None) -> Configuration:
+        """Read them, for these topics or for all."""
 
 
 class Sink(Owner, Protocol):
@@ -142,6 +159,9 @@ class Driver(Protocol):
 
     async def begin(self, source: Source | None) -> Sending:
         """Start a transaction, or raise `Unsupported`."""
+
+    async def forget(self, topic: str, group: str) -> None:
+        """Remove a group; nothing if there is none."""
 
     async def exists(self, topic: str) -> bool:
         """Whether there is such a topic."""

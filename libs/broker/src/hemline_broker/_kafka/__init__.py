@@ -8,7 +8,8 @@ URL: `kafka://host:9092,host:9092`. Options after `?`:
   `_KEY_PASSWORD`, `_OAUTH_TOKEN_URL`.
 - `group_protocol` (auto): `consumer` is KIP-848, `classic` is cooperative-sticky, `auto` asks the broker.
 - `session_ms` (10000): of the classic protocol, until a dead consumer's messages go to another.
-- `linger_ms` (1), `compression` (none), `replication` (-1: the broker's default, for topics made by `ensure`).
+- `linger_ms` (0.2: a lone message goes at once), `compression` (none), `replication` (-1: the broker's default, for
+  topics made by `ensure`).
 - `drain` (5): seconds that a rebalance waits for deliveries in hand.
 - `max_poll_ms` (300000), `client_id`.
 """

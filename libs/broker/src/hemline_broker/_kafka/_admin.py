@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import (
@@ -23,7 +24,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # the package 
     ResourceType,
 )
 
-from hemline_broker._driver import Start, TopicInfo
+from hemline_broker._driver import Configuration, Start, TopicInfo
 from hemline_broker._errors import BrokerError, Denied, NotFound, Unavailable
 from hemline_broker._kafka._errors import is_denied, translate
 from hemline_broker._kafka._settings import Settings
@@ -131,6 +132,12 @@ class KafkaAdmin:
             if _code(error) not in (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP):
                 raise
 
+    async def forget(self, group: str) -> None:
+        """Delete a group."""
+        future = self.client.delete_consumer_groups([group], request_timeout=_TIMEOUT_S)[group]
+        with suppress(NotFound):
+            await self._result(future, f"delete group {group!r}")
+
     async def lag(self, topic: str, group: str) -> int:
         """Messages after what the group has committed."""
         count = await self.partitions(topic)
@@ -158,21 +165,48 @@ class KafkaAdmin:
             found.append(TopicInfo(topic, len(parts), held, lags))
         return found
 
+    async def configuration(self, topics: Collection[str] | None) -> Configuration:
+        """Settings of brokers and topics."""
+        cluster = await self._result(
+            self.client.describe_cluster(request_timeout=_TIMEOUT_S), "reach the brokers"
+        )
+        metadata = await asyncio.to_thread(self._metadata)
+        names = topics or [name for name in metadata if not name.startswith("__")]
+        for name in names:
+            if name not in metadata:
+                raise NotFound(f"topic {name!r} does not exist")
+        asked = self.client.describe_topics(
+            TopicCollection(list(names)), request_timeout=_TIMEOUT_S
+        )
+        found = {}
+        for name in sorted(names):
+            described = await self._result(asked[name], f"describe topic {name!r}")
+            replicas = min((len(part.replicas) for part in described.partitions), default=1)
+            found[name] = (await self._settings_of(ResourceType.TOPIC, name), replicas)
+        brokers = {
+            str(node.id): await self._settings_of(ResourceType.BROKER, str(node.id))
+            for node in cluster.nodes
+        }
+        return Configuration(str(self._settings.client["bootstrap.servers"]), brokers, found)
+
+    async def _settings_of(self, kind: ResourceType, name: str) -> Mapping[str, str]:
+        resource = ConfigResource(kind, name)
+        asked = self.client.describe_configs([resource], request_timeout=_TIMEOUT_S)
+        entries = await self._result(asked[resource], f"read the settings of {name!r}")
+        return {key: entry.value for key, entry in entries.items() if entry.value is not None}
+
     async def modern_groups(self) -> bool:
         """Whether the brokers speak the consumer group protocol of KIP-848."""
         try:
             cluster = await self._result(
                 self.client.describe_cluster(request_timeout=_TIMEOUT_S), "reach the brokers"
             )
-            broker = ConfigResource(ResourceType.BROKER, str(cluster.nodes[0].id))
-            asked = self.client.describe_configs([broker], request_timeout=_TIMEOUT_S)
-            entries = await self._result(asked[broker], "read the broker's settings")
+            settings = await self._settings_of(ResourceType.BROKER, str(cluster.nodes[0].id))
         except BrokerError as error:
             # Reading a broker's settings is a right of its own; the classic protocol works everywhere.
             _log.debug("using the classic group protocol: %s", error)
             return False
-        protocols = entries.get("group.coordinator.rebalance.protocols")
-        return protocols is not None and "consumer" in (protocols.value or "")
+        return "consumer" in settings.get("group.coordinator.rebalance.protocols", "")
 
     async def _uncommitted(self, group: str, parts: Sequence[TopicPartition]) -> list[int]:
         committed = await self._committed(group, parts)

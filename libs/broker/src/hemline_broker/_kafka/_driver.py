@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from hemline_broker._driver import Capability, Sending, Sink, Source, Start, TopicInfo
+from hemline_broker._driver import (
+    Capability,
+    Configuration,
+    Sending,
+    Sink,
+    Source,
+    Start,
+    TopicInfo,
+)
 from hemline_broker._errors import BrokerError, NotFound, Unavailable, Unsupported
 from hemline_broker._kafka._admin import KafkaAdmin
 from hemline_broker._kafka._producer import KafkaProducer
@@ -93,6 +101,10 @@ class KafkaDriver:
         """Not yet."""
         raise Unsupported("transactions on Kafka are not implemented")
 
+    async def forget(self, topic: str, group: str) -> None:
+        """Delete the consumer group."""
+        await self._admin.forget(group_id(topic, group))
+
     async def exists(self, topic: str) -> bool:
         """Ask the brokers."""
         return bool(await self._admin.partitions(topic))
@@ -100,6 +112,10 @@ class KafkaDriver:
     async def topics(self) -> Sequence[TopicInfo]:
         """Everything but Kafka's own."""
         return await self._admin.topics()
+
+    async def settings(self, topics: Collection[str] | None) -> Configuration:
+        """Read what the operator has set."""
+        return await self._admin.configuration(topics)
 
     async def ping(self) -> None:
         """Ask for the cluster's nodes."""

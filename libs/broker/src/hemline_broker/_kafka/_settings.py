@@ -73,7 +73,7 @@ class Settings:
             ),
             session_ms=options.take("session_ms", int, 10_000),
             max_poll_ms=options.take("max_poll_ms", int, 300_000),
-            linger_ms=options.take("linger_ms", float, 1.0),
+            linger_ms=options.take("linger_ms", float, 0.2),
             compression=options.choice(
                 "compression", {c: c for c in ("none", "lz4", "zstd", "gzip", "snappy")}, "none"
             ),

@@ -86,6 +86,18 @@ class SqliteDriver:
         """Not yet."""
         raise Unsupported("transactions on SQLite are not implemented")
 
+    async def forget(self, topic: str, group: str) -> None:
+        """Delete its rows."""
+
+        def delete(connection: sqlite3.Connection) -> None:
+            ids = _ids(connection, topic, group)
+            if ids is not None:
+                with transaction(connection):
+                    connection.execute("DELETE FROM claims WHERE grp = ?", (ids[1],))
+                    connection.execute("DELETE FROM groups WHERE id = ?", (ids[1],))
+
+        await self._writer.call(delete)
+
     async def exists(self, topic: str) -> bool:
         """Look it up."""
         return await self._writer.call(lambda c: _ids(c, topic, None) is not None)

@@ -297,6 +297,19 @@ class Receiving:
                 assert again.message.data == b"0"
                 assert again.message.id == taken[0].message.id
 
+    async def test_forget(self, harness: Harness) -> None:
+        """A forgotten group is gone and begins anew; forgetting what is not there does nothing."""
+        async with harness.topic("group", "other") as (broker, topic):
+            await broker.send(topic, Message(b"x"))
+            await broker.forget(topic, "group")
+            await broker.forget(topic, "group")
+            await broker.forget("no-such-topic", "group")
+            await broker.ensure(topic, "group", start="new")
+            async with broker.subscribe(topic, group="group") as subscription:
+                await harness.nothing(subscription)
+            async with broker.subscribe(topic, group="other") as subscription:
+                assert (await harness.one(subscription)).message.data == b"x"
+
     async def test_late_ack_after_close(self, harness: Harness) -> None:
         """An ack after the close does nothing: the message comes again."""
         async with harness.topic("group") as (broker, topic):
