@@ -46,6 +46,7 @@ CREATED: list[tuple[Any, str]] = [
         classifier(fineTune={"canary": {"fraction": "1.0"}}),
         "canary.fraction must be between 0 and 1",
     ),
+    (fine_tune(gate={"significance": "0.6"}), "gate.significance must be above 0 and at most 0.5"),
     (classifier("a" * 41), "metadata.name must be at most 40 characters"),
     (classifier("1st"), "metadata.name must be at most 40 characters"),
     (fine_tune("a" * 53), "metadata.name must be at most 52 characters"),

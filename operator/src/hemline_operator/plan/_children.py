@@ -178,7 +178,7 @@ def _inference(key: Key, owner: Owner, spec: ClassifierSpec, platform: Platform)
             CACHE,
             "--threads",
             str(settings.threads),
-            "--max-batch",
+            "--batch",
             str(settings.max_batch),
             *_http(),
         ],

@@ -17,7 +17,8 @@ __all__ = ["FINE_TUNE_LABEL", "QUEUE_LABEL", "job"]
 
 FINE_TUNE_LABEL: Final = "hemline.dev/fine-tune"
 QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
-_USAGE_ERROR: Final = 2
+_HOPELESS: Final = (2, 3)
+"""Exit codes after which another pod would end the same way: wrong options, too little data."""
 
 
 def job(
@@ -67,7 +68,7 @@ def job(
             gate.max_class_drop,
             "--significance",
             gate.significance,
-            "--report-file",
+            "--termination-message",
             "/dev/termination-log",
             "--work",
             "/work",
@@ -106,7 +107,7 @@ def job(
                         "onExitCodes": {
                             "containerName": "trainer",
                             "operator": "In",
-                            "values": [_USAGE_ERROR],
+                            "values": [*_HOPELESS],
                         },
                     },
                     {

@@ -200,7 +200,7 @@ class InferenceSpec(PodSettings):
     threads: Annotated[int, Field(ge=1, le=256)] = Field(
         default=1, description="Threads of the engine in each pod."
     )
-    max_batch: Annotated[int, Field(ge=1, le=4096)] = Field(
+    max_batch: Annotated[int, Field(ge=1, le=1024)] = Field(
         default=256, description="Most images in one run of the engine."
     )
     autoscaling: AutoscalingSpec = Field(
@@ -248,6 +248,15 @@ class DatasetSpec(Resource):
 
 class GatePolicy(Resource):
     """What a candidate must hold against the live version on the same held-out samples."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "double(self.significance) > 0.0 && double(self.significance) <= 0.5",
+                "gate.significance must be above 0 and at most 0.5",
+            )
+        ),
+    )
 
     max_frozen_drop: Decimal = Field(
         default="0.02", description="Largest loss of accuracy allowed on the frozen validation set."
@@ -306,7 +315,7 @@ class FineTunePolicy(Resource):
 class TrainerSpec(PodSettings):
     """The Job of one run."""
 
-    steps: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
+    steps: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         default=250, description="Training steps."
     )
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = Field(
