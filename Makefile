@@ -12,7 +12,7 @@ BROKER ?=
 SERVERS := kafka or pubsub or apiserver or cluster or slow
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-broker test-operator test-chart test-cluster lint format generate bench lock servers clean
+.PHONY: help setup demo test test-all test-broker test-operator test-cluster lint format generate bench lock servers clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -48,10 +48,8 @@ demo: $(VENV)/.runtime ## the whole loop on this machine, three to five minutes 
 test: $(VENV)/.dev ## what needs no server and no minutes
 	$(PYTEST) -m "not ($(SERVERS))"
 
-test-all: $(VENV)/.dev ## everything; installs Java and the other servers' needs first
-	tests/servers/install.sh
-	$(MAKE) test
-	$(PYTEST) -m "$(SERVERS)"
+test-all: $(VENV)/.dev ## everything; installs Java, Go and what else the servers need first
+	tests/all.sh "$(SERVERS)"
 
 test-broker: $(VENV)/.dev ## the messaging library, real brokers included
 	$(PYTEST) libs/broker
@@ -59,11 +57,8 @@ test-broker: $(VENV)/.dev ## the messaging library, real brokers included
 test-operator: $(VENV)/.dev ## the lifecycle and its drivers
 	$(PYTEST) operator
 
-test-chart: $(VENV)/.dev ## the Helm chart
-	@echo "no chart yet: charts/ comes with a later version"
-
-test-cluster: $(VENV)/.dev ## a real cluster
-	@echo "no cluster tests yet: they come with the operator"
+test-cluster: $(VENV)/.dev ## Kubernetes: a real API server (and a node, once there are images to run on it)
+	eval "$$(tests/servers/install.sh)"; $(PYTEST) tests/cluster
 
 # --- keeping it clean -------------------------------------------------------------------------------------------
 
@@ -81,6 +76,7 @@ format: $(VENV)/.dev ## rewrite what the formatter can
 generate: $(VENV)/.dev ## rewrite the generated files
 	PYTHON=$(abspath $(BIN)/python) libs/api/generate.sh
 	$(BIN)/python -m hemline_api.resources k8s/crds
+	$(BIN)/python -m hemline_operator.manifests k8s
 
 bench: $(VENV)/.dev ## every benchmark, quick (BENCH_OPTIONS= for the full length)
 	for file in bench/[a-z]*.py; do nice -n 0 $(BIN)/python $$file $(BENCH_OPTIONS) || exit 1; done

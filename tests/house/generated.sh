@@ -2,12 +2,18 @@
 # Generated files are current: generates them again beside the tree and compares. Run by `make lint`.
 set -eu
 cd "$(dirname "$0")/../.."
+python="$PWD/.venv/bin/python"
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 mkdir -p "$copy/libs"
 cp -R libs/api "$copy/libs/api"
-PYTHON="$PWD/.venv/bin/python" "$copy/libs/api/generate.sh"
-if ! diff -r -x __pycache__ libs/api/src "$copy/libs/api/src"; then
-  echo "error: the stubs in libs/api/src/hemline_api/grpc are not those of libs/api/proto; run: make generate" >&2
-  exit 1
-fi
+cp -R k8s "$copy/k8s"
+PYTHON="$python" "$copy/libs/api/generate.sh"
+"$python" -m hemline_api.resources "$copy/k8s/crds"
+"$python" -m hemline_operator.manifests "$copy/k8s"
+for folder in libs/api/src k8s; do
+  if ! diff -r -x __pycache__ "$folder" "$copy/$folder"; then
+    echo "error: generated files below $folder are not current; run: make generate" >&2
+    exit 1
+  fi
+done
