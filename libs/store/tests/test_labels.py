@@ -125,6 +125,28 @@ def test_live_accuracy_is_taken_over_the_newest_labelled_answers(samples, rows):
     assert [(v.labelled, v.correct) for v in everything] == [(6, 2), (3, 1)]
 
 
+def test_answers_can_be_counted_from_a_snapshot_on(samples, rows):
+    samples.append_predictions([rows.prediction(f"i{n}", 0, version=1, t=n) for n in range(4)])
+    samples.append_labels([rows.label(f"i{n}", 0) for n in range(8)])
+    trial = samples.snapshot()
+
+    def counted(**since) -> list[tuple[int, ...]]:
+        versions = samples.summary(rows.classes, **since).versions
+        return [dataclasses.astuple(version) for version in versions]
+
+    assert counted() == [(1, 4, 4, 4)]
+    assert counted(answered_since=trial) == []
+    # An answer that is given again is none of the trial's.
+    samples.append_predictions([rows.prediction("i3", 1, version=2, t=20)])
+    samples.append_predictions([rows.prediction(f"i{n}", n % 2, version=2, t=n) for n in (4, 5)])
+    samples.append_predictions([rows.prediction("i6", 0, version=1, t=6)])
+    assert counted(answered_since=trial) == [(1, 1, 1, 1), (2, 2, 1, 2)]
+    assert counted(answered_since=EMPTY) == counted() == [(1, 5, 5, 5), (2, 2, 1, 2)]
+    samples.compact()
+    assert counted(answered_since=trial) == [(1, 1, 1, 1), (2, 2, 1, 2)]
+    assert counted(answered_since=trial, window=1) == [(1, 1, 1, 1), (2, 0, 0, 2)]
+
+
 def test_the_first_answer_counts(samples, rows):
     samples.append_predictions([rows.prediction("a", 1, version=2, t=5)])
     samples.append_predictions([rows.prediction("a", 0, version=1, t=4)] * 2)
@@ -291,6 +313,8 @@ def test_rows_refuse_what_no_table_can_hold(rows):
         (good_image, {"id": ""}, "id"),
         (good_image, {"id": "x" * 1025}, "id"),
         (good_image, {"id": None}, "id"),
+        (good_image, {"id": "\ud800"}, "UTF-8"),
+        (good_image, {"group": "\ud800"}, "UTF-8"),
         (good_image, {"data": b""}, "no bytes"),
         (good_image, {"received_at": naive}, "zone"),
         (good_image, {"origin": "elsewhere"}, "origin"),
@@ -315,8 +339,9 @@ def test_a_row_of_wrong_types_spoils_no_commit(samples, rows):
         samples.append_predictions([rows.prediction("b", 1), bad])
     with pytest.raises(BadRow, match="no bytes"):
         rows.image("a", data="text")
-    with pytest.raises(BadRow, match="images"):
-        samples.append_images([dataclasses.replace(rows.image("a"), id="\ud800")])
+    bad = dataclasses.replace(rows.label("a", 1), source="\ud800")
+    with pytest.raises(BadRow, match="labels"):
+        samples.append_labels([rows.label("b", 1), bad])
     assert samples.snapshot() == Snapshot(images=1, labels=1, predictions=1)
 
 

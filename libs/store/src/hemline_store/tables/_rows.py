@@ -37,6 +37,8 @@ class ImageRow:
         _check_time("received_at", self.received_at, self.id)
         if not isinstance(self.data, bytes) or not self.data:
             raise BadRow(f"image {self.id!r} has no bytes; expected those of an encoded image")
+        if self.group is not None:
+            _check_text("group", self.group)
         if self.origin not in ("stream", "import"):
             raise BadRow(f"image {self.id!r} has origin {self.origin!r}; expected stream or import")
         if self.split not in (None, "test"):
@@ -118,6 +120,14 @@ class ImportItem:
 def _check_id(what: str, value: str) -> None:
     if not isinstance(value, str) or not 1 <= len(value) <= _MAX_ID:
         raise BadRow(f"{what} has the id {value!r:.80}; expected 1 to {_MAX_ID} characters")
+    _check_text(f"{what} id", value)
+
+
+def _check_text(what: str, value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise BadRow(f"{what} {value!r:.80} is no text that UTF-8 can hold") from error
 
 
 def _check_time(what: str, value: datetime, row: str) -> None:

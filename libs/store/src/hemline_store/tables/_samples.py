@@ -23,7 +23,7 @@ from hemline_store.tables._rows import ImageRow, ImportItem, LabelRow, Predictio
 from hemline_store.tables._schema import IMAGES, LABELS, PREDICTIONS, image_table, plain_table
 from hemline_store.tables._settings import TableSettings
 from hemline_store.tables._state import State
-from hemline_store.tables._summary import Summary, fresh_count, summarise
+from hemline_store.tables._summary import Summary, count_versions, fresh_count, summarise
 from hemline_store.tables._table import LanceTable, lance_errors, lance_session
 from hemline_store.tables._tags import Tags
 from hemline_store.tables._upkeep import (
@@ -62,6 +62,7 @@ class Samples:
         self._summaries: Recent[Summary] = Recent(8)
         self._indexes: Recent[SampleIndex] = Recent(2)
         self._labelled_before: Recent[pa.Array] = Recent(4)
+        self._answered_before: Recent[pa.Array] = Recent(2)
 
     @classmethod
     def open(cls, lake: Lake, *, settings: TableSettings | None = None) -> Self:
@@ -147,6 +148,7 @@ class Samples:
         since: Snapshot | None = None,
         window: int = WINDOW,
         snapshot: Snapshot | None = None,
+        answered_since: Snapshot | None = None,
     ) -> Summary:
         """Counts to decide by; cheap enough to be asked every second.
 
@@ -155,6 +157,8 @@ class Samples:
             since: count as fresh what was not labelled in this snapshot; None: every labelled stream sample.
             window: newest labelled answers that live accuracy is taken over, newest by when they were given.
             snapshot: None for the newest.
+            answered_since: count for the versions only images that were first answered after this snapshot (a trial
+                of two versions under one rollout); None: all.
 
         Raises:
             SnapshotGone: one of the snapshots is gone.
@@ -164,14 +168,21 @@ class Samples:
         if window < 1:
             raise InvalidOption(f"window is {window}; expected at least 1 answer")
         snapshot = snapshot or self.snapshot()
-        key = (snapshot, names, since, window)
+        key = (snapshot, names, since, window, answered_since)
         if (known := self._summaries.get(key)) is not None:
             return known
-        before = None if since is None else self._labelled_in(since, names)
+        labelled_before = None if since is None else self._labelled_in(since, names)
+        answered_before = self._answered_in(answered_since)
         with self._joined.at(snapshot) as state:
             define_resolved(state.connection, names)
-            fresh = None if before is None else fresh_count(state.connection, before)
-            summary = summarise(state.connection, snapshot, names, window, fresh)
+            connection = state.connection
+            summary = summarise(
+                connection,
+                snapshot,
+                names,
+                fresh=None if labelled_before is None else fresh_count(connection, labelled_before),
+                versions=count_versions(connection, window, answered_before),
+            )
         return self._summaries.put(key, summary)
 
     def index(self, snapshot: Snapshot, classes: Sequence[str]) -> SampleIndex:
@@ -303,6 +314,17 @@ class Samples:
             define_resolved(state.connection, classes)
             ids = labelled_stream_ids(state.connection)
         return self._labelled_before.put((snapshot, classes), ids)
+
+    def _answered_in(self, snapshot: Snapshot | None) -> pa.Array:
+        version = snapshot.predictions if snapshot else 0
+        if version == 0:
+            return pa.array([], pa.string())
+        if (known := self._answered_before.get(version)) is not None:
+            return known
+        data = self._predictions.at(version)
+        with lance_errors(self._predictions.uri, version):
+            ids = data.to_table(columns=["id"])["id"].combine_chunks()
+        return self._answered_before.put(version, ids)
 
     def _newest_classes(self) -> list[str]:
         versions = self._lake.models.versions()

@@ -1,5 +1,7 @@
 """Counts to decide by, over the joined tables."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +9,7 @@ import pyarrow as pa
 
 from hemline_store._snapshot import Snapshot
 
-__all__ = ["ClassCount", "Summary", "VersionAccuracy", "fresh_count", "summarise"]
+__all__ = ["ClassCount", "Summary", "VersionAccuracy", "count_versions", "fresh_count", "summarise"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,10 @@ class ClassCount:
 
 @dataclass(frozen=True, slots=True)
 class VersionAccuracy:
-    """How one model version did: ``labelled`` and ``correct`` within the window, ``answered`` in all."""
+    """How one model version did: ``labelled`` and ``correct`` within the window, ``answered`` in all.
+
+    An image counts for the version that answered it first.
+    """
 
     version: int
     labelled: int
@@ -57,7 +62,12 @@ class Summary:
 
 
 def summarise(
-    connection: Any, snapshot: Snapshot, classes: tuple[str, ...], window: int, fresh: int | None
+    connection: Any,
+    snapshot: Snapshot,
+    classes: tuple[str, ...],
+    *,
+    fresh: int | None,
+    versions: tuple[VersionAccuracy, ...],
 ) -> Summary:
     """Count; ``resolved`` must be defined. ``fresh`` None: every labelled stream sample is fresh."""
     (row,) = connection.execute(
@@ -91,40 +101,52 @@ def summarise(
         classes=tuple(
             ClassCount(name, int(per_class.get(index, 0))) for index, name in enumerate(classes)
         ),
-        versions=_versions(connection, window),
+        versions=versions,
     )
 
 
-def _versions(connection: Any, window: int) -> tuple[VersionAccuracy, ...]:
-    rows = connection.execute(
-        """
-        WITH newest AS (
-            SELECT p_version, (p_label = class)::INTEGER AS correct
-            FROM resolved WHERE p_time IS NOT NULL AND class IS NOT NULL
-            ORDER BY p_time DESC, id DESC LIMIT ?
-        ), judged AS (
-            SELECT p_version, count(*) AS labelled, sum(correct) AS correct FROM newest GROUP BY p_version
-        ), answered AS (
-            SELECT p_version, count(*) AS answered FROM joined WHERE p_time IS NOT NULL GROUP BY p_version
-        )
-        SELECT p_version, coalesce(labelled, 0), coalesce(correct, 0), answered
-        FROM answered LEFT JOIN judged USING (p_version) ORDER BY p_version
-        """,
-        [window],
-    ).fetchall()
+def count_versions(
+    connection: Any, window: int, answered_before: pa.Array
+) -> tuple[VersionAccuracy, ...]:
+    """Count by version, leaving out the images in ``answered_before``; ``resolved`` must be defined."""
+    with _registered(connection, "answered_before", answered_before):
+        rows = connection.execute(
+            """
+            WITH answers AS (
+                SELECT id, p_version, p_time, class, (p_label = class)::INTEGER AS correct
+                FROM resolved ANTI JOIN answered_before USING (id) WHERE p_time IS NOT NULL
+            ), newest AS (
+                SELECT p_version, correct FROM answers WHERE class IS NOT NULL
+                ORDER BY p_time DESC, id DESC LIMIT ?
+            ), judged AS (
+                SELECT p_version, count(*) AS labelled, sum(correct) AS correct FROM newest GROUP BY p_version
+            ), answered AS (
+                SELECT p_version, count(*) AS answered FROM answers GROUP BY p_version
+            )
+            SELECT p_version, coalesce(labelled, 0), coalesce(correct, 0), answered
+            FROM answered LEFT JOIN judged USING (p_version) ORDER BY p_version
+            """,
+            [window],
+        ).fetchall()
     return tuple(VersionAccuracy(*map(int, row)) for row in rows)
 
 
 def fresh_count(connection: Any, labelled_before: pa.Array) -> int:
-    """Labelled stream samples whose id is not among ``labelled_before``."""
-    connection.register("labelled_before", pa.table({"id": labelled_before}))
-    try:
+    """Labelled stream samples whose id is not in ``labelled_before``; ``resolved`` must be defined."""
+    with _registered(connection, "labelled_before", labelled_before):
         ((count,),) = connection.execute(
             """
             SELECT count(*) FROM resolved ANTI JOIN labelled_before USING (id)
             WHERE row IS NOT NULL AND origin = 1 AND class IS NOT NULL
             """
         ).fetchall()
-    finally:
-        connection.unregister("labelled_before")
     return int(count)
+
+
+@contextmanager
+def _registered(connection: Any, name: str, ids: pa.Array) -> Iterator[None]:
+    connection.register(name, pa.table({"id": ids}))
+    try:
+        yield
+    finally:
+        connection.unregister(name)
