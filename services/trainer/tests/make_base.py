@@ -23,7 +23,7 @@ some = hm.Split(names[:100], labels[:100], images[:100])
 classes = [f"digit-{n}" for n in range(10)]
 data = hm.Dataset("digits", classes, contract, {"train": whole, "validation": some})
 settings = training.TrainSettings(
-    epochs=25,
+    epochs=10,
     batch_size=32,
     network=training.NetworkSettings(width=0.25, blocks=(1,)),
     augment=training.AugmentSettings(flip=False, erase=0.0, shift=0.0),

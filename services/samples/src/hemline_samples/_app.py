@@ -16,7 +16,7 @@ from hemline_samples._collect import Grouping
 from hemline_samples._collect_metrics import CollectMetrics
 from hemline_samples._collector import Collector
 from hemline_samples._init import init_lake
-from hemline_samples._observer import BrokerMetrics
+from hemline_samples._observer import BrokerObserver
 from hemline_samples._serve_metrics import ServeMetrics
 from hemline_samples._server import Server, ServeSettings
 from hemline_store import Lake
@@ -155,7 +155,7 @@ def collect(
     async def run() -> None:
         async with (
             stop_event() as stop,
-            connect(broker, observer=BrokerMetrics(metrics)) as connection,
+            connect(broker, observer=BrokerObserver(metrics)) as connection,
         ):
             _log.info("collecting for %s, /status on port %d", classifier, endpoint.port)
             await collector.run(connection, grouping, stop)

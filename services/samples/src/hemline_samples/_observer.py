@@ -1,43 +1,10 @@
 """The broker library's happenings as metrics."""
 
-from hemline_api import metrics as names
 from hemline_broker import Observer
-from hemline_runtime import Metrics
+from hemline_runtime import BrokerMetrics
 
-__all__ = ["BrokerMetrics"]
+__all__ = ["BrokerObserver"]
 
 
-class BrokerMetrics(Observer):
-    """Counts what the broker library sends, receives, redelivers and buries, and how far a group is behind."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        """Register everything."""
-        self._sent = metrics.counter(names.BROKER_SENT)
-        self._sent_bytes = metrics.counter(names.BROKER_SENT_BYTES)
-        self._received = metrics.counter(names.BROKER_RECEIVED)
-        self._received_bytes = metrics.counter(names.BROKER_RECEIVED_BYTES)
-        self._redelivered = metrics.counter(names.BROKER_REDELIVERED)
-        self._dead = metrics.counter(names.BROKER_DEAD)
-        self._lag = metrics.gauge(names.BROKER_LAG)
-
-    def sent(self, topic: str, messages: int, size: int) -> None:
-        """Messages were made durable."""
-        self._sent.labels(topic).inc(messages)
-        self._sent_bytes.labels(topic).inc(size)
-
-    def received(self, topic: str, messages: int, size: int) -> None:
-        """Deliveries were handed out."""
-        self._received.labels(topic).inc(messages)
-        self._received_bytes.labels(topic).inc(size)
-
-    def redelivered(self, topic: str, messages: int) -> None:
-        """Of those, some were not a first attempt."""
-        self._redelivered.labels(topic).inc(messages)
-
-    def dead(self, topic: str, reason: str) -> None:
-        """A message went to the dead-letter topic."""
-        self._dead.labels(topic, reason).inc()
-
-    def lag(self, topic: str, group: str, messages: int) -> None:
-        """How many messages a group has yet to acknowledge."""
-        self._lag.labels(topic, group).set(messages)
+class BrokerObserver(BrokerMetrics, Observer):
+    """Counts what the broker library does."""

@@ -1,5 +1,7 @@
 """The part of a run that needs Keras, behind one import: steps, logits, temperature, export."""
 
+import logging
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,11 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hemline_model import Stopped, training
+from hemline_model import BadSettings, Stopped, training
 from hemline_trainer._client import Samples
 from hemline_trainer._errors import Interrupted
 
 __all__ = ["Candidate", "default_steps", "train"]
+
+_log = logging.getLogger(__name__)
 
 Array = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -67,8 +71,8 @@ def train(
         for batch in batches_from(step):
             yield batch.images, batch.labels
 
-    try:
-        model = training.fine_tune(
+    def tune() -> Any:
+        return training.fine_tune(
             base,
             arrays_from,
             settings=training.FineTuneSettings(
@@ -78,6 +82,17 @@ def train(
             on_step=on_step,
             should_stop=stop.is_set,
         )
+
+    resumes = checkpoint.exists()
+    try:
+        try:
+            return Candidate(tune())
+        except BadSettings as error:
+            if not resumes:
+                raise
+            # The library may have been upgraded between two starts; a run that can only fail again helps nobody.
+            _log.warning("%s; the training begins anew", error)
+            shutil.rmtree(checkpoint, ignore_errors=True)
+            return Candidate(tune())
     except Stopped as error:
         raise Interrupted(str(error)) from error
-    return Candidate(model)
