@@ -129,6 +129,13 @@ def test_another_clients_answers_are_none_of_our_business() -> None:
     assert books.problems() == []
 
 
+def test_a_number_that_was_never_planned_is_unknown() -> None:
+    books = kept(planned(5), Sent(5), Answered(3, START, 3, 1), Refused(2, START), Labelled(1))
+    assert books.counts.unknown == 2
+    assert books.counts.labels == 0
+    assert books.unanswered == 1
+
+
 def test_tallies_are_by_phase_and_version() -> None:
     books = Books(START)
     for n, (phase, version, answer) in enumerate([(0, 1, 3), (1, 1, 4), (1, 2, 3), (1, 2, 5)]):
@@ -240,7 +247,10 @@ def test_whatever_the_order_the_books_agree_with_a_plain_count(rng: random.Rando
         events += pending[:taken]
         pending = pending[taken:]
     events += pending
-    books = kept(*events)
+    books = Books(START)
+    for event in events:
+        books.apply(event)
+        assert books.labels_waiting() == len(list(books.unlabelled()))
     plain = audit(events)
     assert plain.counted_twice(books) == 0
     assert books.counts.answered == books.counts.sent == plain.answered

@@ -31,6 +31,7 @@ _ANSWERED: Final = 2
 _LABELLED: Final = 4
 _REFUSED: Final = 8
 _CORRUPT: Final = 16
+_PLANNED: Final = 32
 
 _LATENCIES = 1000
 
@@ -93,6 +94,7 @@ class Books:
     window: AccuracyWindow = field(init=False)
     bins: AccuracyBins = field(init=False)
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
+    _owed: int = 0  # labels of sent images that are still to send
     _flags: bytearray = field(default_factory=bytearray)
     _classes: "array[int]" = field(default_factory=lambda: array("H"))
     _versions: "array[int]" = field(default_factory=lambda: array("I"))
@@ -128,14 +130,15 @@ class Books:
                 assert_never(event)
 
     def _plan(self, plan: Planned) -> None:
-        if not self._knows(plan.n):
-            missing = plan.n + 1 - len(self._flags)
+        missing = plan.n + 1 - len(self._flags)
+        if missing > 0:
             self._flags.extend(bytes(missing))
             self._classes.extend([0] * missing)
             self._versions.extend([0] * missing)
             self.next_n = max(self.next_n, plan.n + 1)
         if self._flags[plan.n] & _SENT:
             return
+        self._flags[plan.n] |= _PLANNED
         if plan.corrupt:
             self._flags[plan.n] |= _CORRUPT
         self._open[plan.n] = _Open(plan)
@@ -149,6 +152,8 @@ class Books:
             self.counts.corrupt += 1
         else:
             self.counts.sent += 1
+        if plan.told is not None and not self._flags[n] & _LABELLED:
+            self._owed += 1
         self.phase_starts.setdefault(plan.phase, plan.at)
         self.first_sent = plan.at if self.first_sent is None else min(self.first_sent, plan.at)
 
@@ -199,6 +204,8 @@ class Books:
             return
         self._flags[n] |= _LABELLED
         self.counts.labels += 1
+        if self._flags[n] & _SENT and self._open[n].plan.told is not None:
+            self._owed -= 1
         self._settle(n)
 
     def _stray(self, kind: StrayKind) -> None:
@@ -234,7 +241,7 @@ class Books:
         return self.tallies.setdefault((phase, version), Tally())
 
     def _knows(self, n: int) -> bool:
-        return 0 <= n < len(self._flags)
+        return 0 <= n < len(self._flags) and bool(self._flags[n] & _PLANNED)
 
     # --- what follows -----------------------------------------------------------------------------------------------
 
@@ -263,7 +270,7 @@ class Books:
 
     def labels_waiting(self) -> int:
         """Labels still to send."""
-        return sum(1 for _ in self.unlabelled())
+        return self._owed
 
     def waiting_plan(self, n: int) -> Planned | None:
         """The plan of an image that has no answer yet; None for every other."""
