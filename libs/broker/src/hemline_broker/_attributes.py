@@ -63,6 +63,8 @@ def from_attributes(
                 source = value
             elif name == "time":
                 time = parse_time(value) or received
+            elif name == "partitionkey":
+                key = key or value  # how the SDKs carry the key beside the record's own
             elif name != "specversion":
                 extensions[name] = value
         elif full_name == CONTENT_TYPE:

@@ -31,7 +31,12 @@ def judge_topic(
     topic: str, settings: Mapping[str, str], replicas: int, brokers: int, servers: str
 ) -> list[Finding]:
     """What is wrong with a Kafka topic. Pure."""
-    alter = f"kafka-configs.sh --bootstrap-server {servers} --alter --entity-type topics --entity-name {topic} --add-config"
+    alter = " ".join(
+        (
+            f"kafka-configs.sh --bootstrap-server {servers} --alter",
+            f"--entity-type topics --entity-name {topic} --add-config",
+        )
+    )
     where = f"topic {topic}"
     findings = []
     limit = int(settings.get("max.message.bytes", DEFAULT_MAX_MESSAGE_BYTES))

@@ -81,6 +81,9 @@ class Options:
                 raise ValueError(f"expected one of {', '.join(choices)}")
             return choices[text]
 
+        if default not in choices:  # it came from the environment
+            known = ", ".join(word for word in choices if word)
+            raise InvalidOption(f"{name}={default!r} for {self._scheme}: expected one of {known}")
         return self.take(name, pick, choices[default])
 
     def finish(self) -> None:

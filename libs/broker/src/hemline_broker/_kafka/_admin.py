@@ -28,6 +28,7 @@ from hemline_broker._driver import Configuration, Start, TopicInfo
 from hemline_broker._errors import BrokerError, Denied, NotFound, Unavailable
 from hemline_broker._kafka._errors import is_denied, translate
 from hemline_broker._kafka._settings import Settings
+from hemline_broker._message import DEFAULT_MAX_MESSAGE_BYTES
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +73,9 @@ class KafkaAdmin:
             num_partitions=partitions,
             replication_factor=self._settings.replication,
             # The broker's own default of 1 MB would refuse what every other backend carries.
-            config={"max.message.bytes": str(self._max_message_bytes)},
+            config={
+                "max.message.bytes": str(max(self._max_message_bytes, DEFAULT_MAX_MESSAGE_BYTES))
+            },
         )
         future = self.client.create_topics([new], request_timeout=_TIMEOUT_S)[topic]
         try:
