@@ -9,6 +9,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ class Pass:
         cpu_us: processor time of the process for an image, its start left out, microseconds.
         stages: seconds by stage, as /status says.
         images: answered.
+        engine: what the engine's thread did, in the middle of the pass.
     """
 
     rate: float
@@ -45,6 +47,46 @@ class Pass:
     cpu_us: float
     stages: dict[str, float]
     images: int
+    engine: "Share"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Where a thread's time went, in microseconds an image: all of it is one of the three.
+
+    Attributes:
+        running: on a processor.
+        queued: ready, while every processor was busy with something else.
+        blocked: waiting for the interpreter's lock, or for work.
+    """
+
+    running: float
+    queued: float
+    blocked: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A moment in the life of the process; ``threads`` maps each to its running and queued nanoseconds."""
+
+    at: float
+    answered: int
+    cpu_s: float
+    threads: dict[str, tuple[int, int]]
+
+    def since(self, before: "Sample") -> Share:
+        """What the busiest thread did; that is the engine's."""
+        images = self.answered - before.answered
+        running, queued = max(
+            (
+                now[0] - before.threads.get(name, (0, 0))[0],
+                now[1] - before.threads.get(name, (0, 0))[1],
+            )
+            for name, now in self.threads.items()
+        )
+        wall = (self.at - before.at) * 1e9
+        parts = (running, queued, max(0.0, wall - running - queued))
+        return Share(*(part / 1e3 / images for part in parts))
 
 
 class Service:
@@ -102,16 +144,25 @@ class Service:
                 first_s = time.perf_counter() - began
                 delivery.ack()
                 answers.append(Prediction.from_json(delivery.message.data))
-                early, early_cpu_s = process.status()["answered"], process.cpu_s()
+            await process.answered(count // 8)
+            early = process.sample()
+            await process.answered(count * 3 // 4)
+            late = process.sample()
             # Nothing else runs while the stream flows: what it wrote is read afterwards.
             await process.answered(count)
             status, rss_mb = process.status(), process.rss_mb()
-            cpu_us = (process.cpu_s() - early_cpu_s) / (count - early) * 1e6
+            cpu_us = (late.cpu_s - early.cpu_s) / (late.answered - early.answered) * 1e6
         finally:
             process.stop()
         answers += await self.read(count - len(answers))
         return Pass(
-            steady_rate(answers), first_s, rss_mb, cpu_us, status["stage_seconds"], len(answers)
+            steady_rate(answers),
+            first_s,
+            rss_mb,
+            cpu_us,
+            status["stage_seconds"],
+            len(answers),
+            late.since(early),
         )
 
     async def read(self, count: int) -> list[Prediction]:
@@ -170,6 +221,16 @@ class Process:
             if time.monotonic() > deadline:
                 raise SystemExit(f"error: {count} images were not answered in {PATIENCE_S:g} s")
             await asyncio.sleep(0.25)
+
+    def sample(self) -> Sample:
+        """Now."""
+        threads = {}
+        for task in Path(f"/proc/{self.popen.pid}/task").iterdir():
+            # A thread that answered one HTTP request may end between being listed and being read.
+            with suppress(FileNotFoundError, ProcessLookupError):
+                running, queued, _ = (task / "schedstat").read_text().split()
+                threads[task.name] = (int(running), int(queued))
+        return Sample(time.perf_counter(), self.status()["answered"], self.cpu_s(), threads)
 
     def rss_mb(self) -> float:
         """Largest resident memory so far, in MB."""
