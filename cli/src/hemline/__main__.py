@@ -3,9 +3,9 @@
 from importlib.metadata import version
 
 import typer
-from hemline_runtime import main as run_app
 
 from hemline._lazy import LazyGroup
+from hemline_runtime import main as run_app
 
 __all__ = ["app", "main"]
 

@@ -6,9 +6,10 @@ from importlib import import_module
 from typing import Any, Final
 
 import typer
-from hemline_runtime import Failure
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
+
+from hemline_runtime import Failure
 
 __all__ = ["COMMANDS", "Entry", "LazyGroup"]
 

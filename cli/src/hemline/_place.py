@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from hemline_runtime import Failure, UsageFailure
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hemline._files import write_atomic
+from hemline_runtime import Failure, UsageFailure
 
 __all__ = [
     "Installation",

@@ -90,7 +90,7 @@ def clean(
         samples.close()
     print(
         f"{done.versions:,} old versions and {done.uploads:,} left-over uploads removed, "
-        f"{done.tags:,} snapshots given up, {done.bytes:,} bytes freed"
+        f"{len(done.tags):,} snapshots given up, {done.bytes:,} bytes freed"
     )
 
 

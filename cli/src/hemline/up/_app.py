@@ -8,10 +8,6 @@ from typing import Annotated
 from urllib.parse import quote
 
 import typer
-from hemline_api.topics import Topics
-from hemline_operator.lifecycle import CanaryPolicy, Event, Policy, RunLimits
-from hemline_runtime import Failure, HttpEndpoint, UsageFailure, configure_logging, stop_event
-from hemline_store import Lake
 
 from hemline._files import AlreadyLocked, FileLock
 from hemline._place import StateDir, StateOption, find_default_state
@@ -19,6 +15,10 @@ from hemline.up._driver import Driver
 from hemline.up._journal import Journal
 from hemline.up._settings import GateSettings, TrainerSettings, UpSettings
 from hemline.up._setup import ensure_topics, first_state, initialise_lake
+from hemline_api.topics import Topics
+from hemline_operator.lifecycle import CanaryPolicy, Event, Policy, RunLimits
+from hemline_runtime import Failure, HttpEndpoint, UsageFailure, configure_logging, stop_event
+from hemline_store import Lake
 
 __all__ = ["run_installation", "up"]
 

@@ -4,9 +4,8 @@ import sys
 from dataclasses import dataclass
 from typing import Final
 
-from hemline_operator.lifecycle import FineTune
-
 from hemline.up._settings import UpSettings
+from hemline_operator.lifecycle import FineTune
 
 __all__ = ["SERVICES", "TRAINER", "Ports", "service_command", "trainer_command"]
 

@@ -7,6 +7,15 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from hemline._files import write_atomic
+from hemline._place import Installation, ProcessAddress
+from hemline.up._children import ChildBook, Spawner, find_marked
+from hemline.up._journal import Journal
+from hemline.up._services import Services, end_children
+from hemline.up._settings import UpSettings
+from hemline.up._status import UpStatus, make_status
+from hemline.up._training import Training
+from hemline.up._watch import Watch
 from hemline_api import metrics as names
 from hemline_operator.lifecycle import (
     Effect,
@@ -24,16 +33,6 @@ from hemline_operator.lifecycle import (
     step,
 )
 from hemline_runtime import Failure, Metrics
-
-from hemline._files import write_atomic
-from hemline._place import Installation, ProcessAddress
-from hemline.up._children import ChildBook, Spawner, find_marked
-from hemline.up._journal import Journal
-from hemline.up._services import Services, end_children
-from hemline.up._settings import UpSettings
-from hemline.up._status import UpStatus, make_status
-from hemline.up._training import Training
-from hemline.up._watch import Watch
 
 __all__ = ["Driver"]
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from hemline_api.rollout import Rollout
-from hemline_operator.lifecycle import Event, State
 from pydantic import ValidationError
 
 from hemline._files import write_atomic
 from hemline._place import StateDir
+from hemline_api.rollout import Rollout
+from hemline_operator.lifecycle import Event, State
 
 __all__ = ["EventLog", "Journal"]
 

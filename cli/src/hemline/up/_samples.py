@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import grpc
+
 from hemline_api.grpc import samples_pb2, samples_pb2_grpc
 from hemline_api.report import SnapshotRef
 from hemline_operator.lifecycle import Fresh, Score, State, Trial

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hemline_runtime import Failure
-
 from hemline.up._children import Child, ChildBook, Spawner, is_free
 from hemline.up._commands import SERVICES, Ports, service_command
 from hemline.up._settings import UpSettings
+from hemline_runtime import Failure
 
 __all__ = ["Restart", "Service", "Services", "end_children", "last_words"]
 

@@ -3,9 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hemline_operator.lifecycle import Policy
-
 from hemline._place import StateDir
+from hemline_operator.lifecycle import Policy
 
 __all__ = ["GateSettings", "TrainerSettings", "UpSettings"]
 

@@ -4,6 +4,8 @@ import logging
 import subprocess
 from typing import Final
 
+from hemline.up._commands import init_command
+from hemline.up._settings import UpSettings
 from hemline_api import BadReport
 from hemline_api.report import TrainingReport
 from hemline_api.topics import Topics
@@ -11,9 +13,6 @@ from hemline_broker import connect
 from hemline_operator.lifecycle import State, begin, runs_so_far
 from hemline_runtime import Failure
 from hemline_store import Lake
-
-from hemline.up._commands import init_command
-from hemline.up._settings import UpSettings
 
 __all__ = ["ensure_topics", "first_state", "initialise_lake"]
 

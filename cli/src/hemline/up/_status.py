@@ -2,13 +2,13 @@
 
 from typing import Final
 
-from hemline_api.rollout import Canary
-from hemline_operator.lifecycle import Event, Note, Reason, State
 from pydantic import BaseModel, ConfigDict
 
 from hemline.up._services import Services
 from hemline.up._training import Training
 from hemline.up._watch import Sight
+from hemline_api.rollout import Canary
+from hemline_operator.lifecycle import Event, Note, Reason, State
 
 __all__ = [
     "FineTuneStatus",

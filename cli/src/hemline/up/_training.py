@@ -3,14 +3,13 @@
 import logging
 from collections.abc import Mapping
 
-from hemline_api import BadReport
-from hemline_api.report import TrainingReport
-from hemline_operator.lifecycle import FineTune
-
 from hemline.up._children import Child, ChildBook, Spawner, is_free
 from hemline.up._commands import TRAINER, trainer_command
 from hemline.up._services import end_children
 from hemline.up._settings import UpSettings
+from hemline_api import BadReport
+from hemline_api.report import TrainingReport
+from hemline_operator.lifecycle import FineTune
 
 __all__ = ["Training"]
 

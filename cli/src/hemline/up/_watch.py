@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import grpc
-from hemline_api.report import SnapshotRef
-from hemline_operator.lifecycle import State, Trial
 
 from hemline.up._http import get, get_status
 from hemline.up._samples import SampleClient, Seen
 from hemline.up._services import Services
 from hemline.up._training import Training
+from hemline_api.report import SnapshotRef
+from hemline_operator.lifecycle import State, Trial
 
 __all__ = ["Sight", "Watch"]
 
