@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hemline.demo._child import Child, free_port
+from hemline.demo._child import Child
 from hemline.demo._commands import simulator_arguments, up_arguments
 from hemline.demo._place import claimed
 from hemline.demo._script import Progress, read_progress, why_finish
@@ -154,10 +154,6 @@ def test_a_child_that_does_not_end_is_killed(module: Path) -> None:
     child = Child("deaf", "deaf", [], log=module / "deaf.log")
     wait_for(module / "deaf.log", "ready")
     assert child.end(0.2) == -signal.SIGKILL
-
-
-def test_a_free_port_can_be_bound() -> None:
-    assert 1024 <= free_port() <= 65535
 
 
 # --- the directory -----------------------------------------------------------------------------------------------

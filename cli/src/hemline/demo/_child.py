@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,17 +10,10 @@ from pathlib import Path
 
 from hemline_runtime import Failure
 
-__all__ = ["Child", "free_port"]
+__all__ = ["Child"]
 
 _MOST_RESTARTS = 5
 _LAST_LINES = 5
-
-
-def free_port() -> int:
-    """A TCP port on the loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Child:

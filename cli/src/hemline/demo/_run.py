@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from hemline._place import Installation, StateDir
-from hemline.demo._child import Child, free_port
+from hemline.demo._child import Child
 from hemline.demo._commands import simulator_arguments, up_arguments
 from hemline.demo._finish import finish
 from hemline.demo._place import claimed
@@ -19,6 +19,7 @@ from hemline.demo._script import Progress, read_progress, why_finish
 from hemline.demo._settings import DemoSettings
 from hemline.demo._summary import Summary
 from hemline.top import Observed, Screen, Watcher, make_view
+from hemline.up._children import find_marked, free_port
 from hemline_client_sim import Status
 from hemline_runtime import Failure
 
@@ -79,6 +80,9 @@ class _Demo:
                 )
         finally:
             up.end(_END_SECONDS)
+            # Had it to be killed, its children are still there.
+            for child in find_marked(settings.state).values():
+                child.kill()
         return summary_of
 
     def _stream(self, up: Child, watcher: Watcher, screen: Screen) -> Status:
