@@ -230,7 +230,6 @@ def test_the_summary_counts(served: tuple[Place, Stub, pb.Snapshot]) -> None:
     [
         ({"split": "dev"}, "INVALID_ARGUMENT", "split: received 'dev'"),
         ({"shard": 2, "num_shards": 2}, "INVALID_ARGUMENT", "expected 0 to 1"),
-        ({"batch_size": 65_000}, "INVALID_ARGUMENT", "to a batch"),
         ({"batch_size": 70_000}, "INVALID_ARGUMENT", "batch_size"),
         ({"position": 1 << 40}, "INVALID_ARGUMENT", "position"),
         ({"mix": pb.Mix(fresh_fraction=1.5)}, "INVALID_ARGUMENT", "fresh_fraction"),

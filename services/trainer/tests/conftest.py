@@ -196,3 +196,13 @@ def place(tmp_path: Path, base: Path) -> Iterator[Place]:
         yield made
     finally:
         made.end()
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Iterator[Place]:
+    """A lake without a server, for runs that end before they would ask one."""
+    made = Place(tmp_path_factory.mktemp("still"), base)
+    try:
+        yield made
+    finally:
+        made.end()

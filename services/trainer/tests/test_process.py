@@ -131,9 +131,9 @@ def test_too_few_new_labels_end_before_any_training(place: Place) -> None:
     ],
 )
 def test_what_cannot_be_done_is_one_line(
-    place: Place, options: tuple[str, ...], code: int, words: str
+    still: Place, options: tuple[str, ...], code: int, words: str
 ) -> None:
-    trainer = place.trainer("run-1", *QUICK, *options)
+    trainer = still.trainer("run-1", *QUICK, *options)
     assert trainer.run() == code
     assert words in trainer.log()
     assert "Traceback" not in trainer.log()

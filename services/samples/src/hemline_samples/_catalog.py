@@ -4,7 +4,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
@@ -14,7 +14,7 @@ from hemline_samples._dataset import DataSet, Flags
 from hemline_samples._errors import NotReady, SamplesError
 from hemline_samples._source import SampleSource
 from hemline_store import Lake, Snapshot, StoreError
-from hemline_store.tables import STREAM, Samples, Summary
+from hemline_store.tables import STREAM, WINDOW, Samples, Summary
 
 __all__ = ["Catalog", "Contract"]
 
@@ -86,9 +86,12 @@ class Catalog:
             NotReady: no version is published yet.
             StoreError: the lake cannot be read.
         """
-        asked: dict[str, Any] = {"since": since, "window": window, "answered_since": answered_since}
-        given = {name: value for name, value in asked.items() if value is not None}
-        return self.samples.summary(self.contract().classes, **given)
+        return self.samples.summary(
+            self.contract().classes,
+            since=since,
+            window=window or WINDOW,
+            answered_since=answered_since,
+        )
 
     def status(self) -> dict[str, object]:
         """What ``/status`` shows, without asking the lake."""

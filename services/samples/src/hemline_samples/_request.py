@@ -11,8 +11,9 @@ from hemline_store import Snapshot
 
 __all__ = ["MAX_BATCH_BYTES", "Mix", "StreamRequest", "parse_request", "snapshot_of", "to_wire"]
 
-MAX_BATCH_BYTES: Final = 32 << 20
-"""Image bytes in one batch at most: a stream holds a few batches in memory, and so does its client."""
+MAX_BATCH_BYTES: Final = 128 << 20
+"""Image bytes in one batch at most: a stream holds a few batches in memory, and so does its client. Enough for 128
+images of 512 x 512 in colour."""
 
 _DEFAULT_BATCH: Final = 256
 _MAX_BATCH: Final = 65_536

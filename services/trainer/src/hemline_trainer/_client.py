@@ -17,7 +17,7 @@ from hemline_trainer._retry import Patience, as_trainer_error, is_temporary
 
 __all__ = ["SampleClient", "Samples"]
 
-_MAX_MESSAGE: Final = 64 << 20
+_MAX_MESSAGE: Final = 160 << 20
 _CALL_TIMEOUT_S: Final = 120.0
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", _MAX_MESSAGE),

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Run"]
 
-_AHEAD: Final = 8
+_AHEAD_BATCHES: Final = 8
+_AHEAD_BYTES: Final = 256 << 20
 _LEAST_FROZEN: Final = 500
 
 
@@ -63,10 +64,7 @@ class Run:
             TrainerError, StoreError, ModelError: it cannot be done.
         """
         self._go_on("starting", f"fine-tuning version {self._options.base}")
-        # TensorFlow takes seconds to import, which a run that has ended already need not spend.
-        from hemline_trainer import _train
-
-        steps = self._options.steps or _train.default_steps()
+        steps = self._options.steps or _default_steps()
         start = begin(self._options, self._work, self._lake, self._client, steps=steps)
         try:
             require_enough(start, self._options)
@@ -75,6 +73,9 @@ class Run:
             return self._finish(
                 make_report(self._options, start, judgement, steps=0, temperature=None)
             )
+        # TensorFlow takes seconds to import: not before it is known that there is something to train on.
+        from hemline_trainer import _train
+
         self._progress.begin_training(steps, fresh=start.reply.fresh_train_samples)
         candidate = _train.train(
             start.base,
@@ -104,9 +105,10 @@ class Run:
             num_batches=max(1, start.steps - step),
             mix=pb.Mix(fresh_fraction=self._options.fresh_fraction, fresh_since=start.fresh_since),
         )
+        batch_bytes = self._options.batch_size * start.card.input.num_bytes
         return prefetch(
             self._client.batches(request, start.shape),
-            depth=_AHEAD,
+            depth=max(1, min(_AHEAD_BATCHES, _AHEAD_BYTES // batch_bytes)),
             stop=self._stop,
             on_wait=self._progress.on_wait,
         )
@@ -146,8 +148,8 @@ class Run:
     def _held_out(self, start: Start) -> tuple[Samples, Samples]:
         self._go_on("evaluating", "fetching held-out samples")
         snapshot, limit = start.reply.snapshot, self._options.max_held_out
-        frozen = frozen_request(snapshot, limit=limit)
-        fresh = fresh_request(snapshot, start.fresh_since, limit=limit)
+        frozen = frozen_request(snapshot, limit=limit, shape=start.shape)
+        fresh = fresh_request(snapshot, start.fresh_since, limit=limit, shape=start.shape)
         return (
             fetch(self._client, frozen, start.shape),
             fetch(self._client, fresh, start.shape),
@@ -164,3 +166,9 @@ class Run:
         if self._stop.is_set():
             raise Interrupted(f"stopped before {phase}; what was done so far is kept")
         self._progress.phase(phase, message)
+
+
+def _default_steps() -> int:
+    from hemline_trainer import _train
+
+    return _train.default_steps()
