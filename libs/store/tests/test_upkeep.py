@@ -1,3 +1,4 @@
+import os
 from datetime import timedelta
 
 import numpy as np
@@ -28,6 +29,22 @@ def test_compaction_changes_no_sample(lake, samples, rows):
     assert samples.compact().files_removed == 0
     samples.append_images([rows.image("later")])
     assert samples.summary(rows.classes).images == 37
+
+
+def test_large_files_are_not_rewritten_again(samples, rows, monkeypatch):
+    from hemline_store.tables import _upkeep
+
+    monkeypatch.setattr(_upkeep, "_FILE_BYTES", 2_000_000)
+    for n in range(25):
+        samples.append_images([rows.image(f"i{n}", data=os.urandom(200_000))])
+    first = samples.compact()
+    assert first.files_removed == 25
+    assert 2 <= first.files_added <= 3
+    for n in range(25, 30):
+        samples.append_images([rows.image(f"i{n}", data=os.urandom(200_000))])
+    second = samples.compact()
+    assert 5 <= second.files_removed <= 6
+    assert samples.summary(rows.classes).images == 30
 
 
 def test_images_that_no_label_came_for_expire(lake, samples, rows):

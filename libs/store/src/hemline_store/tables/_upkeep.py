@@ -10,8 +10,12 @@ from hemline_store.tables._table import LanceTable, lance_errors
 __all__ = ["Cleaned", "Compacted", "Expired", "clean_table", "compact_table", "delete_ids"]
 
 _IDS_A_DELETE: Final = 2000
-# Images are held a batch at a time while they are rewritten.
-_COMPACTION_ROWS: Final = 256
+# Of what is rewritten this much is held at a time.
+_BATCH_BYTES: Final = 16 << 20
+_MAX_BATCH_ROWS: Final = 8192
+# A file this large is left alone: were it rewritten each time, upkeep would cost more than collecting.
+_FILE_BYTES: Final = 64 << 20
+_MAX_FILE_ROWS: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +44,26 @@ class Cleaned:
 
 
 def compact_table(table: LanceTable) -> tuple[int, int]:
-    """Rewrite small files as large ones; rows keep their order and every version stays readable."""
+    """Rewrite small files as files of some 64 MB; rows keep their order and every version stays readable.
+
+    Returns how many files were rewritten and how many took their place.
+    """
+    data = table.latest()
     with lance_errors(table.uri):
-        metrics = table.latest().optimize.compact_files(batch_size=_COMPACTION_ROWS)
+        row_bytes = _row_bytes(data)
+        metrics = data.optimize.compact_files(
+            target_rows_per_fragment=max(1, min(_MAX_FILE_ROWS, _FILE_BYTES // row_bytes)),
+            batch_size=max(1, min(_MAX_BATCH_ROWS, _BATCH_BYTES // row_bytes)),
+        )
     return int(metrics.fragments_removed), int(metrics.fragments_added)
+
+
+def _row_bytes(data: Any) -> int:
+    fragments = data.get_fragments()
+    rows = sum(int(fragment.physical_rows) for fragment in fragments)
+    files = (file for fragment in fragments for file in fragment.metadata.files)
+    size = sum(int(file.file_size_bytes or 0) for file in files)
+    return max(1, size // max(1, rows))
 
 
 def delete_ids(table: LanceTable, ids: Sequence[str]) -> None:
