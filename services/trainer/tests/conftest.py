@@ -206,3 +206,9 @@ def still(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Iterator[Plac
         yield made
     finally:
         made.end()
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[..., None]:
+    """Waits for a condition."""
+    return wait_until

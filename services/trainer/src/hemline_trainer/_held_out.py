@@ -11,7 +11,7 @@ __all__ = ["fetch", "fresh_request", "frozen_request"]
 
 _BATCH_IMAGES: Final = 256
 _BATCH_BYTES: Final = 16 << 20
-_ALL_BYTES: Final = 512 << 20
+_ALL_BYTES: Final = 256 << 20
 
 
 def frozen_request(
@@ -19,7 +19,7 @@ def frozen_request(
 ) -> pb.BatchRequest:
     """The validation split of what was imported: the same samples for every run on this data set.
 
-    At most about ``limit`` samples, fewer where images are so large that they would not fit into half a gigabyte.
+    At most about ``limit`` samples, fewer where images are so large that they would not fit into 256 MiB.
     """
     return _request(snapshot, pb.ORIGIN_IMPORT, limit, shape)
 

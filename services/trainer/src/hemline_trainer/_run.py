@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
 
 import hemline_model as hm
 from hemline_api.grpc import samples_pb2 as pb
@@ -87,10 +86,10 @@ class Run:
             on_step=self._progress.on_step,
             stop=self._stop,
         )
-        report, samples = self._judge(start, candidate)
+        report, held_out = self._judge(start, candidate)
         self._go_on("exporting", "exporting the candidate")
         shutil.rmtree(self._work.export, ignore_errors=True)
-        candidate.export(card_fields(self._options, start, report), self._work.export, samples)
+        candidate.export(card_fields(self._options, start, report), self._work.export, held_out)
         self._go_on("publishing", "publishing the version")
         version = self._lake.models.publish(self._work.export, uid=self._options.uid)
         return self._finish(report.model_copy(update={"version": version}))
@@ -113,12 +112,11 @@ class Run:
             on_wait=self._progress.on_wait,
         )
 
-    def _judge(
-        self, start: Start, candidate: "Candidate"
-    ) -> tuple[TrainingReport, npt.NDArray[np.uint8]]:
+    def _judge(self, start: Start, candidate: "Candidate") -> tuple[TrainingReport, Samples]:
         frozen, fresh = self._held_out(start)
         self._go_on("judging", f"judging on {len(frozen):,} frozen and {len(fresh):,} new samples")
-        incumbent = hm.load(start.base, threads=2)
+        # The candidate is judged by its floating-point weights, so the incumbent is, too.
+        incumbent = hm.load(start.base, threads=2, precision="float32")
         frozen_logits, fresh_logits = (candidate.logits(part.images) for part in (frozen, fresh))
         compared = [
             HeldOut(
@@ -143,7 +141,11 @@ class Run:
         report = make_report(
             self._options, start, judgement, steps=start.steps, temperature=temperature
         )
-        return report, fresh.images[:64]
+        held_out = Samples(
+            np.concatenate([frozen.images, fresh.images]),
+            np.concatenate([frozen.labels, fresh.labels]),
+        )
+        return report, held_out
 
     def _held_out(self, start: Start) -> tuple[Samples, Samples]:
         self._go_on("evaluating", "fetching held-out samples")

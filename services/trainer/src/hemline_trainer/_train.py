@@ -6,18 +6,21 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from hemline_model import BadSettings, Stopped, training
+from hemline_model import BadSettings, Split, Stopped, training
 from hemline_trainer._client import Samples
 from hemline_trainer._errors import Interrupted
 
 __all__ = ["Candidate", "default_steps", "train"]
 
 _log = logging.getLogger(__name__)
+
+_COMPARED: Final = 64
+_LEAST_FOR_INT8: Final = 500
 
 Array = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -44,9 +47,24 @@ class Candidate:
         """What to divide logits by so that confidence can be believed."""
         return training.fit_temperature(logits, labels)
 
-    def export(self, card: dict[str, Any], directory: Path, samples: Array) -> None:
-        """Write the model directory to publish, compared with the model on ``samples``."""
-        training.export(self.model, card, directory, samples=samples if len(samples) else None)
+    def export(self, card: dict[str, Any], directory: Path, held_out: Samples) -> None:
+        """Write the model directory to publish, compared with the model on some of ``held_out``.
+
+        Where there are enough of them, an 8-bit graph is measured on them, too: new and old images both, because
+        it has to answer both.
+        """
+        split = Split(
+            [f"held-out-{number}" for number in range(len(held_out))],
+            held_out.labels,
+            held_out.images,
+        )
+        training.export(
+            self.model,
+            card,
+            directory,
+            samples=held_out.images[-_COMPARED:] if len(held_out) else None,
+            int8=split if len(held_out) >= _LEAST_FOR_INT8 else None,
+        )
 
 
 def train(
