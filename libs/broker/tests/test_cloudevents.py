@@ -47,8 +47,7 @@ def test_we_read_what_the_sdk_sends() -> None:
         key,
         [(n, v.decode()) for n, v in record.headers.items()],
         PREFIX,
-        "t/0/1",
-        _NOW,
+        lambda: ("t/0/1", _NOW),
     )
     assert message == Message(
         b"\xff\xd8", key="key-2", id="id-2", type="t", source="/sdk", time=_NOW,
@@ -60,7 +59,9 @@ def test_attributes_there_and_back() -> None:
     message = Message(b"x", key="k", time=_NOW, extensions={"a": "b"}, headers={"h": "v"})
     for prefix in ("ce_", "ce-"):
         pairs = to_attributes(message, prefix).items()
-        assert from_attributes(b"x", "k", pairs, prefix, "p", datetime.now(UTC)) == message
+        assert (
+            from_attributes(b"x", "k", pairs, prefix, lambda: ("p", datetime.now(UTC))) == message
+        )
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,8 @@ async def test_gaps_from_transactions_do_not_stall_the_commit(harness: Harness) 
             for delivery in reversed(taken):
                 delivery.ack()
             await subscription.settled()
-            assert await subscription.lag() == 0
+            # The brokers write the last transaction's marker when they like: it may be the very end of the log.
+            assert await subscription.lag() <= 1
 
 
 async def test_handler_slower_than_the_poll_interval_keeps_its_partition(harness: Harness) -> None:

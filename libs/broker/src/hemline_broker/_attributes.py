@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 
 from hemline_broker._message import Message
@@ -34,8 +34,7 @@ def from_attributes(
     key: str | None,
     attributes: Iterable[tuple[str, str]],
     prefix: str,
-    position: str,
-    received: datetime,
+    fallback: Callable[[], tuple[str, datetime]],
 ) -> Message:
     """A message from what came; what a sender that knows no CloudEvents left out is filled in.
 
@@ -44,11 +43,10 @@ def from_attributes(
         key: the key, if there was one.
         attributes: names and values; of a name that comes twice the last counts.
         prefix: as in `to_attributes`.
-        position: the id of a message that has neither id nor key.
-        received: the time of a message that says none, or not a legal one.
+        fallback: gives the id of a message that has neither id nor key, and the time of one without a legal time.
     """
     identity = kind = source = content_type = None
-    time = received
+    time: datetime | None = None
     extensions: dict[str, str] = {}
     headers: dict[str, str] = {}
     cut = len(prefix)
@@ -62,7 +60,7 @@ def from_attributes(
             elif name == "source":
                 source = value
             elif name == "time":
-                time = parse_time(value) or received
+                time = parse_time(value)
             elif name == "partitionkey":
                 key = key or value  # how the SDKs carry the key beside the record's own
             elif name != "specversion":
@@ -74,10 +72,10 @@ def from_attributes(
     return Message(
         data,
         key=key,
-        id=identity or key or position,
+        id=identity or key or fallback()[0],
         type=kind or "message",
         source=source or "unknown",
-        time=time,
+        time=time or fallback()[1],
         content_type=content_type,
         extensions=extensions,
         headers=headers,

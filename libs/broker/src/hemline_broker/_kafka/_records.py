@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,10 +16,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def headers_of(message: Message) -> dict[str, str | bytes | None]:
     """Record headers; text that came as illegal UTF-8 goes out as the same bytes."""
-    found: dict[str, str | bytes | None] = {}
-    for name, value in to_attributes(message, PREFIX).items():
-        found[name] = value if value.isascii() else value.encode("utf-8", "surrogateescape")
-    return found
+    return {
+        name: value if value.isascii() else value.encode("utf-8", "surrogateescape")
+        for name, value in to_attributes(message, PREFIX).items()
+    }
 
 
 def key_of(message: Message) -> bytes | None:
@@ -31,21 +30,24 @@ def key_of(message: Message) -> bytes | None:
 def message_of(record: Record, prefix: str) -> Message:
     """A message from a record; `prefix` is `topic/partition/`."""
     key = record.key()
+    # Typed as what may be sent; what is received is always a list of (str, bytes or None), or None.
+    headers: Any = record.headers() or ()
+
+    def fallback() -> tuple[str, datetime]:
+        received = _EPOCH + timedelta(milliseconds=max(record.timestamp()[1], 0))
+        return f"{prefix}{record.offset()}", received
+
     return from_attributes(
         record.value() or b"",
         None if key is None else _text(key),
-        _pairs(record.headers()),
+        [
+            (name, value.decode("utf-8", "surrogateescape"))
+            for name, value in headers
+            if value is not None
+        ],
         PREFIX,
-        f"{prefix}{record.offset()}",
-        _EPOCH + timedelta(milliseconds=max(record.timestamp()[1], 0)),
+        fallback,
     )
-
-
-def _pairs(headers: Any) -> Iterator[tuple[str, str]]:
-    # Typed as what may be sent; what is received is always a list of (str, bytes or None), or None.
-    for name, value in headers or ():
-        if value is not None:
-            yield name, value.decode("utf-8", "surrogateescape")
 
 
 def _text(value: bytes | str) -> str:

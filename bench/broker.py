@@ -1,0 +1,202 @@
+"""The messaging library against the raw clients and its peers: throughput, idle latency, memory.
+
+    python bench/broker.py [--quick] [--kafka HOST:PORT] [--soak]
+
+Each body size is sent and received by every client in turn, several rounds over; ratios are taken within a round, and
+their median is shown. The broker runs on the same machine and shares its cores. Without `--kafka` a broker is started
+from Maven Central's jars where Java and Maven are there; else that half is left out, and said so. `--soak` is ten
+minutes of broker restarts and killed consumers (needs a broker that this program started).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import _broker_clients as clients
+import _broker_memory as memory
+import _broker_soak as soak
+from confluent_kafka import Producer
+
+from hemline_broker import Message, connect
+
+HERE = Path(__file__).parent
+KAFKA_SCRIPT = HERE.parent / "tests" / "servers" / "kafka" / "kafka.sh"
+KAFKA_PORT = 29892
+
+Figures = list[tuple[str, float, str]]
+
+
+@contextmanager
+def kafka(given: str | None) -> Iterator[tuple[str, int | None] | None]:
+    """Servers, and the port of a broker that is ours to restart."""
+    if given:
+        yield given, None
+        return
+    if not (shutil.which("java") and shutil.which("mvn")):
+        print("kafka: left out: Java and Maven are not here; name a broker with --kafka HOST:PORT")
+        yield None
+        return
+    script = [str(KAFKA_SCRIPT)]
+    started = subprocess.run(
+        [*script, "up", "--port", str(KAFKA_PORT)], capture_output=True, text=True, check=False
+    )
+    if started.returncode:
+        print(f"kafka: left out: {started.stderr.strip()}")
+        yield None
+        return
+    try:
+        yield f"127.0.0.1:{KAFKA_PORT}", KAFKA_PORT
+    finally:
+        subprocess.run([*script, "down", "--port", str(KAFKA_PORT)], check=False)
+
+
+async def throughput(servers: str, size: int, count: int, rounds: int, found: Figures) -> None:
+    """One body size through every client, send and receive."""
+    body = os.urandom(size)
+    compared = [clients.RAW, clients.OURS, clients.AIOKAFKA]
+    rates: dict[tuple[str, str], list[float]] = {}
+    for _ in range(rounds):
+        topic = await clients.make_topic(servers)
+        for client in compared:
+            took = await client.send(servers, topic, body, count)
+            rates.setdefault((client.name, "send"), []).append(count / took)
+        for client in compared:
+            took = await client.receive(servers, topic, body, count)
+            rates.setdefault((client.name, "receive"), []).append(count / took)
+    print(
+        f"\n{size:,} bytes, {count:,} messages       send/s    MB/s   of raw   receive/s    MB/s   of raw"
+    )
+    for client in compared:
+        line = f"  {client.name:30}"
+        for what in ("send", "receive"):
+            mine = rates[client.name, what]
+            raw = rates[clients.RAW.name, what]
+            ratio = statistics.median(a / b for a, b in zip(mine, raw, strict=True))
+            rate = statistics.median(mine)
+            line += f"{rate:10,.0f} {rate * size / 1e6:7.1f} {ratio:8.2f}  "
+            if client is clients.OURS and size == 200:
+                name = "send_many" if what == "send" else "batches"
+                found.append((f"broker.kafka.{name}.of_raw", ratio, "ratio"))
+        print(line)
+
+
+async def one_by_one(servers: str, count: int, rounds: int, found: Figures) -> None:
+    """A handler and an ack for each message, against FastStream's confluent backend."""
+    body = os.urandom(200)
+    topic = await clients.make_topic(servers)
+    await clients.raw_send(servers, topic, body, count)
+    ours, theirs = [], []
+    for _ in range(rounds):
+        ours.append(count / await clients.ours_receive_one_by_one(servers, topic, body, count))
+        few = count // 5
+        theirs.append(few / await clients.faststream_receive(servers, topic, body, few))
+    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+    print(
+        f"\na handler and an ack for each message: ours {statistics.median(ours):,.0f}/s, "
+        f"FastStream {statistics.median(theirs):,.0f}/s, {ratio:.1f} times"
+    )
+    found.append(("broker.kafka.vs_faststream", ratio, "ratio"))
+
+
+async def idle(servers: str, count: int, found: Figures) -> None:
+    """A lone send, again and again, with a pause between."""
+    topic = await clients.make_topic(servers)
+    producer = Producer({"bootstrap.servers": servers, "enable.idempotence": True, "linger.ms": 0})
+
+    def raw() -> float:
+        began = time.perf_counter()
+        producer.produce(topic, b"x" * 200, "key", headers=clients.HEADERS)
+        producer.flush()
+        return time.perf_counter() - began
+
+    ours, bare = [], []
+    async with connect(f"kafka://{servers}") as broker:
+        for number in range(count + 20):
+            a = raw()
+            await asyncio.sleep(0.01)
+            began = time.perf_counter()
+            await broker.send(topic, Message(b"x" * 200, key="key"))
+            b = time.perf_counter() - began
+            await asyncio.sleep(0.01)
+            if number >= 20:  # connections and topics are known by now
+                bare.append(a)
+                ours.append(b)
+
+    def at(times: list[float], part: float) -> float:
+        return sorted(times)[int(part * (len(times) - 1))] * 1000
+
+    print("\na lone send, ms                      p50     p99")
+    for name, times in (("raw, linger 0", bare), ("hemline-broker", ours)):
+        print(f"  {name:30}{at(times, 0.5):8.2f}{at(times, 0.99):8.2f}")
+    found.append(("broker.kafka.idle_p50.of_raw", at(ours, 0.5) / at(bare, 0.5), "ratio"))
+    found.append(("broker.kafka.idle_p99.of_raw", at(ours, 0.99) / at(bare, 0.99), "ratio"))
+
+
+async def sqlite(count: int, found: Figures) -> None:
+    """The embedded broker alone."""
+    print("\nSQLite                            send/s    MB/s   receive/s    MB/s")
+    for size, part in ((200, 1), (10_000, 10), (1_000_000, 200)):
+        body = os.urandom(size)
+        number = max(count // part, 50)
+        with tempfile.TemporaryDirectory() as folder:
+            async with connect(f"sqlite:///{folder}/broker.db") as broker:
+                await broker.ensure("bench")
+                at_once = max(1, min(2000, 4_000_000 // size))
+                sent = number / await clients.fill(broker, "bench", body, number, at_once)
+                received = number / await clients.drain(broker, "bench", number)
+        print(
+            f"  {size:>9,} bytes          {sent:12,.0f} {sent * size / 1e6:7.1f} "
+            f"{received:11,.0f} {received * size / 1e6:7.1f}"
+        )
+        if size == 200:
+            found.append(("broker.sqlite.send_per_s", sent, "1/s"))
+            found.append(("broker.sqlite.receive_per_s", received, "1/s"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--quick", action="store_true", help="fewer messages and rounds")
+    parser.add_argument("--kafka", metavar="HOST:PORT", help="a broker that is running")
+    parser.add_argument(
+        "--soak", action="store_true", help="ten minutes of restarts and kills instead"
+    )
+    options = parser.parse_args()
+    quick = options.quick
+    found: Figures = []
+    print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} before it began")
+    with kafka(options.kafka) as running:
+        if options.soak:
+            if running is None or running[1] is None:
+                sys.exit("--soak needs a broker that this program starts")
+            soak.soak(running[0], KAFKA_SCRIPT, running[1], seconds=120 if quick else 600)
+            return
+        if running is not None:
+            servers = running[0]
+            rounds = 3 if quick else 5
+            part = 2 if quick else 1
+            for size, count in ((200, 100_000), (10_000, 10_000), (1_000_000, 200)):
+                asyncio.run(throughput(servers, size, count // part, rounds, found))
+            asyncio.run(one_by_one(servers, 5_000 if quick else 20_000, rounds, found))
+            asyncio.run(idle(servers, 200 if quick else 1000, found))
+            peak = memory.peak(f"kafka://{servers}", 200 if quick else 2000)
+            print(f"\n15 MB messages through a bound of 256 MiB: {peak:,.0f} MB at most")
+            found.append(("broker.memory_15mb_mb", peak, "MB"))
+        asyncio.run(sqlite(100_000 if not quick else 50_000, found))
+    print()
+    for name, value, unit in found:
+        print(f"figure {name} {value:.4g} {unit}")
+
+
+if __name__ == "__main__":
+    main()
