@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from hemline.top import Watcher
+from hemline.top._simulator import write_simulator_address
 from hemline_api.metrics import BROKER_LAG, INFERENCE_LATENCY, INFERENCE_PREDICTIONS
 from hemline_runtime import HttpEndpoint, Metrics
 
@@ -118,6 +119,13 @@ def test_one_look_as_a_line(state: Path, world: World) -> None:
     assert ended.returncode == 0, ended.stderr
     assert "version 2 (live) 82.0%" in ended.stdout
     assert "Promoted: version 2 is live" in ended.stdout
+
+
+def test_a_demos_simulator_is_found(state: Path, world: World) -> None:
+    write_simulator_address(state, world.simulator)
+    ended = run_top(f"--state={state}", "--once")
+    assert ended.returncode == 0, ended.stderr
+    assert "sent 3,600, answered 3,600" in ended.stdout
 
 
 def test_nothing_to_look_at_is_one_line(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from hemline.demo._script import Progress, read_progress, why_finish
 from hemline.demo._settings import DemoSettings
 from hemline.demo._summary import Summary
 from hemline.top import Observed, Screen, Watcher, make_view
+from hemline.top._simulator import write_simulator_address
 from hemline.up._children import find_marked, free_port
 from hemline_client_sim import Status
 from hemline_runtime import Failure
@@ -101,6 +102,7 @@ class _Demo:
         )
         try:
             self._simulator_address = address
+            write_simulator_address(self._settings.state, address)
             began = time.time()
             while (why := self._why_end(began)) is None:
                 if simulator.revive():

@@ -17,7 +17,9 @@ def top(
     state: StateOption = None,
     simulator: Annotated[
         str | None,
-        typer.Option(help="HOST:PORT of a simulated client's /status, to see its books too."),
+        typer.Option(
+            help="HOST:PORT of a simulated client's /status, to see its books too; default: the demo's, if one runs."
+        ),
     ] = None,
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
     once: Annotated[bool, typer.Option("--once", help="Look once and end.")] = False,
@@ -25,6 +27,7 @@ def top(
 ) -> None:
     """Watch a running installation: stream, lag, live accuracy of each version, what the lifecycle does and why."""
     from hemline.top._screen import Screen
+    from hemline.top._simulator import read_simulator_address
     from hemline.top._view import make_view
     from hemline.top._watcher import Watcher
 
@@ -38,7 +41,7 @@ def top(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     with (
-        Watcher(up_address, lambda: simulator) as watcher,
+        Watcher(up_address, lambda: simulator or read_simulator_address(place.root)) as watcher,
         Screen(Console(), plain=plain) as screen,
     ):
         while not ended.is_set():
