@@ -57,10 +57,29 @@ def test_an_altered_graph_is_refused(copy: Path) -> None:
     graph[1000] ^= 1
     (copy / "model.onnx").write_bytes(graph)
     with pytest.raises(hm.BadModel, match="is not the file its card describes"):
-        hm.load(copy)
+        hm.load(copy, precision="float32")
     (copy / "model.onnx").unlink()
     with pytest.raises(hm.BadModel, match="cannot read"):
-        hm.load(copy)
+        hm.load(copy, precision="float32")
+
+
+def test_eight_bits_answer_as_thirty_two() -> None:
+    images = hm.dataset("fashion-mnist-sample").split("test").images[:1000]
+    exact = hm.load(hm.pretrained(), 2, precision="float32").predict(images)
+    fast = hm.load(hm.pretrained(), 2, precision="int8")
+    assert fast.precision == "int8"
+    assert (fast.predict(images).labels == exact.labels).mean() > 0.98
+
+
+def test_a_model_without_eight_bits_says_so(copy: Path) -> None:
+    from hemline_model._card import describe_file
+
+    edit_card(copy, files={"model.onnx": describe_file(copy / "model.onnx").model_dump()})
+    assert hm.load(copy).precision == "float32"
+    with pytest.raises(
+        hm.BadModel, match=r"lists model\.onnx; expected model\.int8\.onnx among them"
+    ):
+        hm.load(copy, precision="int8")
 
 
 def edit_card(directory: Path, **changes: object) -> None:
