@@ -126,3 +126,29 @@ def namespace(control_plane: tuple[Path, Path | None]) -> Iterator[str]:
     subprocess.run(
         [*run, "delete", "namespace", name, "--wait=false"], check=True, capture_output=True
     )
+
+
+@pytest.fixture(scope="session")
+def foreign_kinds(control_plane: tuple[Path, Path | None], cluster: object) -> None:
+    """The real definitions of Strimzi, KEDA and the Prometheus operator, as far as the operator uses them."""
+    kubeconfig, _ = control_plane
+    folder = cache() / "crds"
+    if not (folder / "strimzi" / "KafkaTopic.yaml").exists():
+        if not (shutil.which("go") and shutil.which("mvn")):
+            unavailable("the definitions of Strimzi, KEDA and Prometheus need Go and Maven")
+        made = subprocess.run([KIT / "crds.sh", folder], check=False)
+        if made.returncode:
+            unavailable("tests/cluster/crds.sh failed; its output is above")
+    files = [
+        folder / "strimzi" / "KafkaTopic.yaml",
+        folder / "strimzi" / "KafkaUser.yaml",
+        folder / "keda" / "keda.sh_scaledobjects.yaml",
+        folder / "prometheus-operator" / "monitoring.coreos.com_podmonitors.yaml",
+    ]
+    run = ["kubectl", "--kubeconfig", kubeconfig]
+    for file in files:
+        subprocess.run(
+            [*run, "apply", "--server-side", "-f", file], check=True, capture_output=True
+        )
+        wait = ["wait", "--for=condition=Established", "--timeout=60s", "-f", file]
+        subprocess.run([*run, *wait], check=True, capture_output=True)

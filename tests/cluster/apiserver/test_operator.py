@@ -1,6 +1,5 @@
 """The operator's process against a real API server and the real controllers; a player stands in for nodes."""
 
-import json
 import os
 import signal
 import time
@@ -23,57 +22,16 @@ from hemline_operator.kube import (
     VOLUME_CLAIM,
     Kind,
 )
-from hemline_operator.testing.cluster import Cluster, PlayedKubelet, RunningOperator, WriteProxy
+from hemline_operator.testing.cluster import (
+    Cluster,
+    PlayedKubelet,
+    RunningOperator,
+    Stage,
+    WriteProxy,
+    condition,
+)
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(600, func_only=True)]
-
-BROKER = {"type": "Kafka", "address": "kafka:9092"}
-
-
-def condition(manifest: dict[str, Any] | None, kind: str) -> dict[str, Any]:
-    for one in (manifest or {}).get("status", {}).get("conditions", ()):
-        if one["type"] == kind:
-            return dict(one)
-    return {}
-
-
-class Stage:
-    """One namespace, its operator, its played kubelet."""
-
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
-        self.cluster = cluster
-        self.namespace = namespace
-
-    def classifier(self, name: str = "mnist", **spec: Any) -> None:
-        manifest = {"metadata": {"name": name}, "spec": {"broker": BROKER, **spec}}
-        self.cluster.create(CLASSIFIER, self.namespace, manifest)
-
-    def fine_tune(self, name: str = "now", **spec: Any) -> str:
-        manifest = {"metadata": {"name": name}, "spec": {"classifierName": "mnist", **spec}}
-        made = self.cluster.create(FINE_TUNE, self.namespace, manifest)
-        return str(made["metadata"]["uid"])
-
-    def get(self, kind: Kind, name: str = "mnist") -> dict[str, Any] | None:
-        return self.cluster.get(kind, self.namespace, name)
-
-    def rollout(self) -> dict[str, Any]:
-        found = self.get(CONFIG_MAP, "mnist-rollout")
-        return dict(json.loads(found["data"]["rollout.json"])) if found else {}
-
-    def wait_condition(
-        self, kind: Kind, name: str, type_: str, reason: str, *, seconds: float = 90.0
-    ) -> dict[str, Any]:
-        def look() -> dict[str, Any] | None:
-            seen.update(condition(self.get(kind, name), type_))
-            return seen if seen.get("reason") == reason else None
-
-        seen: dict[str, Any] = {}
-        return self.cluster.wait(
-            f"{kind.name} {name} {type_} {reason}, saw {seen}", look, seconds=seconds
-        )
-
-    def wait_ready(self, name: str = "mnist") -> None:
-        self.wait_condition(CLASSIFIER, name, "Ready", "Serving")
 
 
 @pytest.fixture

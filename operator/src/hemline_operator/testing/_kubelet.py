@@ -20,7 +20,7 @@ import httpx
 
 from hemline_api.grpc import samples_pb2, samples_pb2_grpc
 from hemline_api.report import SnapshotRef, TrainingReport, Verdict
-from hemline_operator.kube import CONFIG_MAP, JOB, POD, VOLUME_CLAIM
+from hemline_operator.kube import CONFIG_MAP, JOB, POD, VOLUME_CLAIM, Kind
 from hemline_operator.plan import COMPONENT_LABEL, GRPC_PORT, HTTP_PORT
 from hemline_operator.testing._cluster import Cluster
 
@@ -28,6 +28,7 @@ __all__ = ["PlayedKubelet"]
 
 Object = dict[str, Any]
 NUDGE = "hemline.dev/rollout"
+VOLUME = Kind("", "v1", "PersistentVolume", "persistentvolumes")
 
 
 class _Samples(samples_pb2_grpc.SampleServiceServicer):  # type: ignore[misc]  # generated code is untyped
@@ -82,6 +83,7 @@ class PlayedKubelet:
         self._addresses = (f"{prefix}.{number}" for number in itertools.count(1))
         self._loaded: dict[str, tuple[str, int]] = {}
         self._jobs_seen: dict[str, set[str]] = {}
+        self._volumes: list[str] = []
         self._servers: list[ThreadingHTTPServer] = []
         self._grpc: list[grpc.Server] = []
         self._stop = threading.Event()
@@ -99,6 +101,8 @@ class PlayedKubelet:
     ) -> None:
         self._stop.set()
         self._thread.join(30)
+        for name in self._volumes:
+            self._cluster.delete(VOLUME, None, name)
         for server in self._servers:
             server.shutdown()
             server.server_close()
@@ -143,8 +147,8 @@ class PlayedKubelet:
 
     def _look(self) -> None:
         for claim in self._cluster.list(VOLUME_CLAIM, self._namespace):
-            if claim.get("status", {}).get("phase") != "Bound":
-                self._status(VOLUME_CLAIM, claim, {"phase": "Bound"})
+            if "volumeName" not in claim["spec"]:
+                self._provide(claim)
         for pod in self._cluster.list(POD, self._namespace):
             labels = pod["metadata"].get("labels", {})
             component = labels.get(COMPONENT_LABEL)
@@ -154,6 +158,27 @@ class PlayedKubelet:
                 self._train(pod)
             elif component:
                 self._bring_up(pod, component)
+
+    def _provide(self, claim: Object) -> None:
+        """A volume for a claim, bound by the real controller."""
+        meta = claim["metadata"]
+        name = f"played-{meta['uid']}"
+        if name in self._volumes:
+            return
+        spec = {
+            "capacity": claim["spec"]["resources"]["requests"],
+            "accessModes": claim["spec"]["accessModes"],
+            "storageClassName": claim["spec"].get("storageClassName", ""),
+            "persistentVolumeReclaimPolicy": "Retain",
+            "hostPath": {"path": "/nowhere"},
+            "claimRef": {
+                "namespace": self._namespace,
+                "name": meta["name"],
+                "uid": meta["uid"],
+            },
+        }
+        self._cluster.create(VOLUME, None, {"metadata": {"name": name}, "spec": spec})
+        self._volumes.append(name)
 
     def _remove(self, pod: Object) -> None:
         self._cluster.http.request(
