@@ -41,13 +41,22 @@ def chunk(slot: Slot, *values: int) -> Chunk:
     return Chunk(slot, fakes, None, datetime.now(UTC), 0.0, images)
 
 
+def decode(chunk: Chunk) -> None:
+    """Undecoded chunks hold their pixels' values; 255 cannot be decoded."""
+    values = [int(value) for value in cast("Any", chunk.deliveries)]
+    chunk.rejected = cast("Any", [(value, "no image") for value in values if value == 255])
+    chunk.deliveries = cast("Any", [value for value in values if value != 255])
+    kept = np.array(chunk.deliveries, np.uint8)
+    chunk.images = np.repeat(kept, 4).reshape(-1, 2, 2, 1)
+
+
 def slot(model: Model, version: int = 1) -> Slot:
     return Slot(version, cast("Any", model))
 
 
 def started(size: int) -> tuple[Engine, "queue.Queue[Answer]"]:
     answers: queue.Queue[Answer] = queue.Queue()
-    engine = Engine(size, answers.put)
+    engine = Engine(size, decode, answers.put)
     engine.start()
     return engine, answers
 
@@ -112,3 +121,20 @@ def test_close_answers_what_waits() -> None:
     engine.close()
     seen = [answers.get_nowait() for _ in range(answers.qsize())]
     assert sum(len(each.chunks) for each in seen) == 6
+
+
+def test_a_chunk_without_pixels_is_decoded_first() -> None:
+    model = Model()
+    engine, answers = started(8)
+    raw = chunk(slot(model), 1, 255, 2)
+    raw.images = None
+    engine.put(raw)
+    answer = answers.get(timeout=30)
+    nothing = chunk(slot(model), 255)
+    nothing.images = None
+    engine.put(nothing)
+    none = answers.get(timeout=30)
+    engine.close()
+    assert answer.predictions is not None and answer.predictions.labels.tolist() == [1, 2]
+    assert none.predictions is None and none.error is None and len(none.chunks[0].rejected) == 1
+    assert model.batches == [2]

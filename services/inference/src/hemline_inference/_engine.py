@@ -27,7 +27,7 @@ class Chunk:
         batch: the batch they are, when they are all of it: it is acknowledged at once.
         received_at: when they were taken from the broker.
         taken: the same by ``time.perf_counter``, in seconds.
-        images: uint8 (N, height, width, channels), once decoded.
+        images: uint8 (N, height, width, channels), once decoded; before that, the engine's thread decodes it.
         rejected: what could not be decoded, and why.
         decode_seconds: what decoding took.
         tries: models that have failed on it.
@@ -46,7 +46,8 @@ class Chunk:
 
 @dataclass(slots=True, eq=False)
 class Answer:
-    """What one run of the engine gave for several chunks: predictions in their order, or an error.
+    """What one run of the engine gave for several chunks: predictions in their order, or an error, or neither when
+    no image was left to predict.
 
     Attributes:
         waited: seconds that the engine waited for these chunks.
@@ -71,12 +72,19 @@ class Engine:
 
     Args:
         batch_images: images in one run at most, unless a single chunk has more.
+        decode: decodes a chunk that comes without pixels.
         on_answer: called on the engine's thread with each answer.
     """
 
-    def __init__(self, batch_images: int, on_answer: Callable[[Answer], None]) -> None:
+    def __init__(
+        self,
+        batch_images: int,
+        decode: Callable[[Chunk], None],
+        on_answer: Callable[[Answer], None],
+    ) -> None:
         """The thread begins with ``start``."""
         self._batch_images = batch_images
+        self._decode = decode
         self._on_answer = on_answer
         self._inbox: deque[Chunk] = deque()
         self._news = threading.Condition()
@@ -88,7 +96,7 @@ class Engine:
         self._thread.start()
 
     def put(self, chunk: Chunk) -> None:
-        """Add a decoded chunk; from any thread."""
+        """Add a chunk; from any thread."""
         with self._news:
             self._inbox.append(chunk)
             self._news.notify()
@@ -106,7 +114,7 @@ class Engine:
             chunks = self._take()
             if not chunks:
                 return
-            self._on_answer(_answer(chunks, began))
+            self._on_answer(_answer(chunks, self._decode, began))
 
     def _take(self) -> list[Chunk]:
         """Every waiting chunk for the same model, up to a full batch; none at the end."""
@@ -125,13 +133,17 @@ class Engine:
             return chunks
 
 
-def _answer(chunks: list[Chunk], began: float) -> Answer:
+def _answer(chunks: list[Chunk], decode: Callable[[Chunk], None], began: float) -> Answer:
     started, cpu = time.perf_counter(), time.thread_time()
-    parts = [chunk.images for chunk in chunks if chunk.images is not None]
     predictions, error = None, None
     try:
-        images = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        predictions = chunks[0].slot.classifier.predict(images)
+        for chunk in chunks:
+            if chunk.images is None:
+                decode(chunk)
+        parts = [chunk.images for chunk in chunks if chunk.images is not None and chunk.deliveries]
+        if parts:
+            images = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            predictions = chunks[0].slot.classifier.predict(images)
     except Exception as problem:  # noqa: BLE001 - the engine's errors have no common type, and the thread must live
         error = " ".join(str(problem).split())[:300] or type(problem).__name__
     now = datetime.now(UTC)

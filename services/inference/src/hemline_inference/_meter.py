@@ -67,8 +67,9 @@ class Meter(BrokerMetrics, Observer):
         self._seconds["engine_idle"] += answer.waited if self._runs else 0.0
         self._seconds["decode"] += sum(chunk.decode_seconds for chunk in answer.chunks)
         self._runs += 1
-        self.last_batch = images
-        self._batch.observe(images)
+        if images:
+            self.last_batch = images
+            self._batch.observe(images)
         if answer.error is None:
             self._last_error = None
         else:

@@ -88,7 +88,7 @@ class Pipeline:
         """
         self._loop = asyncio.get_running_loop()
         self._decoders = ThreadPoolExecutor(self._limits.decode_threads, "decode")
-        self._engine = Engine(self._limits.batch_images, self._from_engine)
+        self._engine = Engine(self._limits.batch_images, decode_chunk, self._from_engine)
         self._engine.start()
         try:
             async with asyncio.TaskGroup() as self._tasks:
@@ -128,7 +128,16 @@ class Pipeline:
     def _submit(self, chunk: Chunk) -> None:
         self._chunks += 1
         self._empty.clear()
-        self._decoders.submit(self._decode, chunk)
+        if self._chunks == 1 and self._is_light(chunk):
+            self._engine.put(chunk)
+        else:
+            self._decoders.submit(self._decode, chunk)
+
+    def _is_light(self, chunk: Chunk) -> bool:
+        limits = self._limits
+        if len(chunk.deliveries) > limits.alone_images:
+            return False
+        return sum(len(each.message.data) for each in chunk.deliveries) <= limits.alone_bytes
 
     def _decode(self, chunk: Chunk) -> None:
         """Runs in the pool."""
@@ -153,7 +162,9 @@ class Pipeline:
             return
         self._meter.ran(answer)
         slot = answer.chunks[0].slot
-        if answer.error is None:
+        if answer.error is None and answer.predictions is None:
+            self._finish(answer.chunks)
+        elif answer.error is None:
             self._models.answered(slot)
             task = self._tasks.create_task(self._publish(answer))
             self._publishing.add(task)

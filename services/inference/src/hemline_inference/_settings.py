@@ -32,6 +32,13 @@ class Limits:
     prefetch_bytes: int = 96 * _MIB
     """Bytes of the same."""
 
+    alone_images: int = 4
+    """A batch of so few images, with nothing else in flight, is decoded on the engine's own thread: handing it from
+    thread to thread would take longer than decoding it."""
+
+    alone_bytes: int = 64 * 1024
+    """Encoded bytes of such a batch at most."""
+
     decode_threads: int = 1
     """Decoding an image of 28x28 takes a twentieth of classifying it; more threads pay for photographs."""
 
