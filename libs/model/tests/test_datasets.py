@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hemline_model import BadDataset, dataset, split_of
+from hemline_model import BadDataset, dataset, find_problems, split_of
 from hemline_model._data._idx import write_idx
 
 
@@ -87,3 +87,16 @@ def test_nothing_there() -> None:
         "there is no data set at 'no/such/place'; expected a path or one of "
         "fashion-mnist-sample, fashion-mnist, mnist, cifar10, cifar100"
     )
+
+
+def test_problems_of_a_whole_data_set(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (80, 8, 8), np.uint8)
+    labels = np.arange(80) % 2
+    labels[5] = 2
+    np.savez(tmp_path / "a.npz", x_train=images, y_train=labels, x_test=images[:1], y_test=[0])
+    problems = [str(problem) for problem in find_problems(dataset(tmp_path / "a.npz"))]
+    assert problems == [
+        "2: the class has one image to learn from",
+        "test: 1 images are in the train split too: a-test-00000 = a-train-00000",
+    ]

@@ -6,7 +6,7 @@ holds what needs it, and is imported on first use.
 
 from hemline_model._card import Card, FileEntry, read_card
 from hemline_model._contract import InputContract
-from hemline_model._data import Dataset, Images, Problem, Split, dataset
+from hemline_model._data import Dataset, Images, Problem, Split, dataset, find_problems
 from hemline_model._decode import MAX_PIXELS, bring_to_contract, decode
 from hemline_model._errors import (
     BadDataset,
@@ -50,6 +50,7 @@ __all__ = [
     "decode",
     "evaluate",
     "export",
+    "find_problems",
     "inspect",
     "load",
     "predict",

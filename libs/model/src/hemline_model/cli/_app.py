@@ -9,7 +9,7 @@ import typer
 
 from hemline_model import _functions as functions
 from hemline_model._card import Card, read_card
-from hemline_model._data import Dataset, dataset
+from hemline_model._data import Dataset, dataset, find_problems
 from hemline_model._pretrained import pretrained
 from hemline_model.cli._common import one_line_errors
 from hemline_model.cli._train import train
@@ -133,5 +133,5 @@ def _show_dataset(data: Dataset) -> None:
     for name, split in data.splits.items():
         counts = [int((split.labels == number).sum()) for number in range(len(data.classes))]
         typer.echo(f"{name}: {len(split):,} images, {min(counts):,} to {max(counts):,} a class")
-    for problem in data.problems:
+    for problem in find_problems(data):
         typer.echo(f"problem: {problem}")

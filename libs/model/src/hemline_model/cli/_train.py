@@ -10,8 +10,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from hemline_model._config import parse_duration, read_config, settings_from
 from hemline_model._contract import InputContract
-from hemline_model._data import Dataset, dataset
-from hemline_model._errors import BadSettings
+from hemline_model._data import Dataset, Problem, dataset, find_problems
+from hemline_model._errors import BadDataset, BadSettings
 from hemline_model._functions import train as train_function
 from hemline_model.cli._common import one_line_errors, stop_on_signals
 
@@ -60,6 +60,9 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help="Images per step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     seed: Annotated[int | None, typer.Option(help="Repeats a training exactly.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop when anything is wrong with the data.")
+    ] = False,
 ) -> None:
     """Train a classifier on your images.
 
@@ -75,6 +78,8 @@ def train(
         raise BadSettings("no data was named; expected `train DATA`, or `data:` in the config file")
     values.pop("data", None)
     target = out or Path(values.pop("out", "model"))
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise BadSettings(f"{target} exists already; expected a new directory for the model")
     values.pop("out", None)
     contract = _parse_size(size or values.pop("size", None))
     values.pop("size", None)
@@ -94,7 +99,11 @@ def train(
     settings = settings_from(TrainSettings, values, str(config or "settings"))
     console = Console(stderr=True)
     opened = dataset(source, contract)
-    _introduce(console, opened)
+    problems = _introduce(console, opened)
+    if strict and problems:
+        raise BadDataset(
+            f"{source} has {len(problems):,} problems, listed above; mend them, or leave out --strict"
+        )
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -144,16 +153,18 @@ class _Watch:
         )
 
 
-def _introduce(console: Console, data: Dataset) -> None:
+def _introduce(console: Console, data: Dataset) -> list[Problem]:
     counts = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
     console.print(
         f"{data.name}: {len(data.classes)} classes, {data.input} images, {counts}", highlight=False
     )
-    for problem in data.problems[:_SHOWN_PROBLEMS]:
-        console.print(f"  {problem}", highlight=False, markup=False)
-    hidden = len(data.problems) - _SHOWN_PROBLEMS
+    problems = find_problems(data)
+    for problem in problems[:_SHOWN_PROBLEMS]:
+        console.print(f"  {problem}", highlight=False, markup=False, soft_wrap=True)
+    hidden = len(problems) - _SHOWN_PROBLEMS
     if hidden > 0:
-        console.print(f"  and {hidden:,} more", highlight=False)
+        console.print(f"  and {hidden:,} more (`hemline inspect` lists them all)", highlight=False)
+    return problems
 
 
 def _parse_size(text: str | None) -> InputContract | None:
