@@ -183,3 +183,40 @@ def test_the_real_trainer_is_run_judged_and_obeyed(real_up) -> None:
     assert up.read("rollout.json")["stable"] == (ended["version"] if promoted else 1)
     assert up.kinds().count("FineTuneStarted") == 1
     assert up.kinds().count("FineTuneDue") == 1
+
+
+def test_a_canary_answers_its_share_and_goes_live(up) -> None:
+    up.options += ["--canary", "0.5", "--canary-labels", "10"]
+    up.start()
+    up.until_ready()
+    up.feed(12)
+    up.release.touch()
+    up.until_event("CanaryStarted")
+    assert up.read("rollout.json") == {
+        "revision": 2,
+        "stable": 1,
+        "canary": {"version": 2, "fraction": 0.5},
+    }
+    up.until(lambda: "since" in up.read("lifecycle.json")["canary"], "trial")
+    up.kill()
+    up.start()
+    up.until_event("Ready", 2)
+    up.feed(60)
+    up.until_event("Promoted")
+    assert up.read("rollout.json") == {"revision": 3, "stable": 2}
+
+
+def test_a_version_that_inference_refuses_gives_way_to_the_one_before(up) -> None:
+    up.start()
+    up.until_ready()
+    up.feed(12)
+    up.until(lambda: up.starts("mnist-ft-1") == 1, "trainer")
+    up.children()["inference"].suspend()
+    up.release.touch()
+    up.until_event("Promoted")
+    damaged = up.state / "lake" / "mnist" / "models" / "2" / "model.onnx"
+    damaged.write_bytes(b"damaged" + damaged.read_bytes()[7:])
+    up.children()["inference"].resume()
+    up.until_event("RolledBack")
+    assert up.read("rollout.json") == {"revision": 3, "stable": 1}
+    assert "inference refuses version 2" in up.events()[-1]["message"]

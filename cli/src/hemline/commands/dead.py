@@ -220,10 +220,13 @@ async def _letters(broker: Broker, stream: Stream) -> AsyncIterator[Message]:
     dead, group = stream.topics.dead, f"list-{new_id()}"
     await broker.ensure(dead)
     await broker.ensure(dead, group, start="oldest")
-    async with broker.subscribe(dead, group=group) as subscription:
-        async for delivery in _all_there_is(subscription):
-            yield delivery.message
-            delivery.ack()
+    try:
+        async with broker.subscribe(dead, group=group) as subscription:
+            async for delivery in _all_there_is(subscription):
+                yield delivery.message
+                delivery.ack()
+    finally:
+        await broker.forget(dead, group)
 
 
 async def _all_there_is(subscription: Subscription) -> AsyncIterator[Delivery]:

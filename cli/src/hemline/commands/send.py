@@ -160,8 +160,11 @@ async def _exchange(
 async def _listening(broker: Broker, topic: str, group: str) -> AsyncIterator[Subscription]:
     # The group exists before the images are sent, so no answer is missed.
     await broker.ensure(topic, group, start="new")
-    async with broker.subscribe(topic, group=group, start="new") as subscription:
-        yield subscription
+    try:
+        async with broker.subscribe(topic, group=group, start="new") as subscription:
+            yield subscription
+    finally:
+        await broker.forget(topic, group)
 
 
 async def _read_predictions(

@@ -25,6 +25,7 @@ __all__ = ["Child", "ChildBook", "Spawner", "find_marked", "free_port", "is_free
 
 _MARK: Final = "HEMLINE_CHILD_OF"
 _LOG_BYTES: Final = 16 << 20
+_LAST: Final = 19
 _log = logging.getLogger(__name__)
 
 
@@ -70,6 +71,11 @@ class Child:
             return list(self._process.cmdline())
         except psutil.Error:
             return []
+
+    def lower_priority(self) -> None:
+        """Let every other process go first."""
+        with contextlib.suppress(psutil.Error):
+            self._process.nice(_LAST)
 
     def terminate(self) -> None:
         """Ask it to end."""

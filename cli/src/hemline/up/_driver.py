@@ -10,6 +10,7 @@ from typing import Any, Final
 from hemline._files import write_atomic
 from hemline._place import Installation, ProcessAddress
 from hemline.up._children import ChildBook, Spawner, find_marked
+from hemline.up._housekeeping import Housekeeping
 from hemline.up._journal import Journal
 from hemline.up._services import Services, end_children
 from hemline.up._settings import UpSettings
@@ -71,6 +72,7 @@ class Driver:
         spawner = Spawner(settings.state)
         self._services = Services(settings, self._book, spawner)
         self._training = Training(settings, self._book, spawner)
+        self._housekeeping = Housekeeping(settings, spawner)
         self._watch = Watch(self._services, self._training, lambda: self._state)
         self._note = Note(Reason.SUMMARY_UNKNOWN, "starting")
         self._adopted = 0
@@ -139,6 +141,7 @@ class Driver:
         for restart in self._services.tick():
             self._restarts.labels(process=restart.name).inc()
             self._record(EventKind.PROCESS_RESTARTED, Note(_DIED, restart.message))
+        self._housekeeping.tick()
         observed = await self._observe()
         plan = step(self._settings.policy, self._state, observed, datetime.now(UTC))
         changed = plan.state != self._state
@@ -164,7 +167,7 @@ class Driver:
             report=self._training.report(run.uid) if run and run.starts else None,
             trial=sight.trial,
             served=sight.served,
-            refused=dict(sight.refused) if sight.revision == state.rollout.revision else {},
+            refused=dict(sight.refused),
             pin=pin,
             known=known,
         )
@@ -255,6 +258,7 @@ class Driver:
             self._written = installation
 
     def _end(self) -> None:
+        self._housekeeping.stop()
         if self._training.stop():
             self._save(interrupted(self._state, datetime.now(UTC)))
         # Inference first: what it has answered is collected before collect ends.

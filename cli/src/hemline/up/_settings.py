@@ -56,6 +56,10 @@ class UpSettings:
     gate: GateSettings = field(default_factory=GateSettings)
     interval: float = 0.25
     """Seconds between two looks at the children."""
+    upkeep_seconds: float = 600.0
+    """The lake is compacted and cleaned so often: each commit costs more with the number of files there are."""
+    keep_versions: str = "6h"
+    """Age up to which old versions of the tables are kept; tagged snapshots are kept for ever."""
     stop_seconds: float = 20.0
     """A child that has not ended so long after SIGTERM is killed."""
 

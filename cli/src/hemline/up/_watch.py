@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -32,10 +31,8 @@ class Sight:
     snapshots: dict[str, SnapshotRef] = field(default_factory=dict)
     revision: int | None = None
     """The revision that inference has."""
-    revision_since: float = 0.0
-    """Since when, in monotonic seconds."""
     served: tuple[int, SnapshotRef] | None = None
-    """A revision that inference has, and the lake as it was asked for after that."""
+    """A revision that inference has, and the lake as it was after that."""
     refused: Mapping[int, str] = field(default_factory=dict)
     trainer: Mapping[str, Any] | None = None
     """``/status`` of the trainer."""
@@ -86,15 +83,21 @@ class Watch:
             for uid in sorted(self._wanted):
                 self.sight.snapshots[uid] = await client.snapshot(uid)
                 self._wanted.discard(uid)
-            asked_at = time.monotonic()
+            await self._note_served(client, state)
             seen = await client.summary(state.since)
             self.sight.trial = await client.trial(state)
         except grpc.aio.AioRpcError as error:
             _log.debug("the sample service does not answer: %s", error.details())
             return
         self.sight.seen = seen
-        if self.sight.revision is not None and asked_at > self.sight.revision_since:
-            self.sight.served = (self.sight.revision, seen.snapshot)
+
+    async def _note_served(self, client: SampleClient, state: State) -> None:
+        """Note from where on a trial's answers count, once inference has its document."""
+        revision = state.rollout.revision
+        begun = state.canary is not None and state.canary.since is None
+        if begun and self.sight.revision == revision:
+            # tagged, so that a trial of any length finds it again
+            self.sight.served = (revision, await client.snapshot(f"canary-{revision}"))
 
     async def _connected(self) -> SampleClient:
         address = self._services.named("serve").listen or ""
@@ -120,9 +123,7 @@ class Watch:
 
     def _note_inference(self, status: Mapping[str, Any] | None) -> None:
         revision = status.get("revision") if status else None
-        if revision != self.sight.revision:
-            self.sight.revision = revision if isinstance(revision, int) else None
-            self.sight.revision_since = time.monotonic()
+        self.sight.revision = revision if isinstance(revision, int) else None
         refused = status.get("refused") if status else None
         if isinstance(refused, dict):
             self.sight.refused = {

@@ -172,7 +172,10 @@ def _attend_canary(policy: Policy, state: State, observed: Observed, now: dateti
         note = Note(Reason.CANARY_ON_TRIAL, message)
         return Plan(state.model_copy(update={"canary": memory}), note)
     change = weigh(state.rollout, observed.trial, policy.canary)
-    return None if change.kind is None else Plan(_changed(state, change, now), change.note)
+    if change.kind is None:
+        # nothing else begins during a trial, so its progress is what there is to say
+        return Plan(state, change.note) if state.active is None else None
+    return Plan(_changed(state, change, now), change.note)
 
 
 def _attend_run(
