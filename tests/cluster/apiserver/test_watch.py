@@ -37,14 +37,14 @@ def test_a_dead_watch_fails_the_liveness_probe(
 ) -> None:
     stage = Stage(cluster, namespace)
     with DeafProxy(cluster.server, cluster.context, lambda _: None) as proxy:
-        options = ["--freshness", "1", "--stale", "3"]
+        options = ["--freshness", "1", "--stale", "15"]
         running = RunningOperator(
             cluster, namespace, tmp_path, server=proxy.address, options=options
         )
         with running as operator:
             stage.classifier()
             cluster.wait("the operator to work", lambda: stage.get(DEPLOYMENT, "mnist-serve"))
-            assert operator.ask("/healthz").status_code == 200
+            cluster.wait("a good word", lambda: operator.ask("/healthz").status_code == 200 or None)
             proxy.deaf = True
             stage.fine_tune()
             cluster.wait(

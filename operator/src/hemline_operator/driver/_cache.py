@@ -63,7 +63,8 @@ class Cache:
 
     def classifiers(self) -> set[Key]:
         """Every classifier that there is, or that a FineTune names."""
-        return {key for kind in OWN for key in self.indices.get(kind.plural, {})}
+        found = {key for kind in OWN for key in self.indices.get(kind.plural, {})}
+        return {key for key in found if key.name}
 
     def versions(self, kind: Kind) -> dict[str, str]:
         """The resource version of every object of a kind, by its uid."""

@@ -52,8 +52,10 @@ class Freshness:
             try:
                 await self._check(kind)
             except KubeError as error:
-                # An API server that cannot be asked says nothing about the watches.
+                # An API server that cannot be asked says nothing about the watches, and was not watched either.
                 logger.info("watches were not checked: %s", error)
+                self._since.clear()
+                self._missed.clear()
                 return False
         return bool(self._since)
 

@@ -97,8 +97,9 @@ def _watch(
     handlers: kopf.OperatorRegistry, kind: Kind, queue: WorkQueue, seen: asyncio.Event
 ) -> None:
     def index(body: kopf.Body, **_: Any) -> dict[Key, Any] | None:
-        key = key_of(kind, body)
-        return {key: trimmed(kind, body)} if key else None
+        # What names no classifier is kept too: the comparison with the API server would miss it for ever.
+        key = key_of(kind, body) or Key(body["metadata"]["namespace"], "")
+        return {key: trimmed(kind, body)}
 
     async def changed(body: kopf.Body, **_: Any) -> None:
         seen.set()

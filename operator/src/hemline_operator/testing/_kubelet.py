@@ -115,8 +115,18 @@ class PlayedKubelet:
 
     def end_trainer(self, job: str, message: str, *, succeeded: bool = True) -> None:
         """The trainer's container ends with this termination message."""
-        for pod in self._cluster.list(POD, self._namespace, f"batch.kubernetes.io/job-name={job}"):
-            self._end(pod, message, succeeded=succeeded)
+        selector = f"batch.kubernetes.io/job-name={job}"
+
+        def ended() -> bool:
+            pods = self._cluster.list(POD, self._namespace, selector)
+            for pod in pods:
+                try:
+                    self._end(pod, message, succeeded=succeeded)
+                except httpx.HTTPStatusError:
+                    return False  # it changed meanwhile
+            return bool(pods)
+
+        self._cluster.wait(f"the trainer of {job} to end", ended)
 
     def report(self, uid: str, version: int = 2, base: int = 1, **changes: Any) -> TrainingReport:
         """A report of a run that improved."""
@@ -249,8 +259,14 @@ class PlayedKubelet:
         self._status(POD, pod, {"phase": phase, "containerStatuses": [container]})
 
     def _status(self, kind: Any, body: Object, status: Mapping[str, Any]) -> None:
+        # Not over what somebody else wrote since it was read: a trainer that has ended does not run again.
+        version = {"resourceVersion": body["metadata"]["resourceVersion"]}
         self._cluster.patch(
-            kind, self._namespace, body["metadata"]["name"], {"status": status}, "/status"
+            kind,
+            self._namespace,
+            body["metadata"]["name"],
+            {"metadata": version, "status": status},
+            "/status",
         )
 
     def _serve_status(self, address: str, pod: str) -> None:
