@@ -1,4 +1,4 @@
-"""One asyncio API for Apache Kafka, Google Pub/Sub and SQLite with the same meaning on each."""
+"""One asyncio API for Apache Kafka and SQLite with the same meaning on each."""
 
 from hemline_broker._broker import Broker
 from hemline_broker._connect import connect
@@ -6,7 +6,6 @@ from hemline_broker._delivery import Batch, Delivery
 from hemline_broker._driver import Capability, TopicInfo
 from hemline_broker._errors import (
     AckLost,
-    BodyMissing,
     BrokerError,
     Closed,
     Denied,
@@ -28,7 +27,6 @@ __all__ = [
     "DEFAULT_MAX_MESSAGE_BYTES",
     "AckLost",
     "Batch",
-    "BodyMissing",
     "Broker",
     "BrokerError",
     "Capability",

@@ -33,7 +33,6 @@ class Capability(StrEnum):
     KEY_AFFINITY = "key-affinity"  # one key is with one consumer of a group at a time
     ORDERED = "ordered"  # messages of one key arrive in the order sent
     DURABLE_ATTEMPTS = "durable-attempts"  # `attempt` survives the death of the consumer
-    TRANSACTIONS = "transactions"  # `Broker.transaction`
     LAG = "lag"  # `Subscription.lag`
     PARTITIONS = (
         "partitions"  # topics have partitions that limit the number of consumers of a group
@@ -116,19 +115,6 @@ class Source(Protocol):
         """
 
 
-class Sending(Protocol):
-    """A transaction of the backend, see `Broker.transaction`."""
-
-    async def send(self, topic: str, messages: Sequence[Message]) -> None:
-        """Add messages; they become visible when the transaction is committed."""
-
-    async def commit(self, deliveries: Sequence[Delivery]) -> None:
-        """Make messages and the acknowledgement of `deliveries` durable, all or nothing."""
-
-    async def abort(self) -> None:
-        """Forget the messages."""
-
-
 class Driver(Protocol):
     """A connection to one backend."""
 
@@ -156,9 +142,6 @@ class Driver(Protocol):
 
         `limits` are the most messages and bytes that `sink.room` will ever allow.
         """
-
-    async def begin(self, source: Source | None) -> Sending:
-        """Start a transaction, or raise `Unsupported`."""
 
     async def forget(self, topic: str, group: str) -> None:
         """Remove a group; nothing if there is none."""

@@ -11,7 +11,6 @@
     ├── Unsupported                  this backend lacks the named capability
     ├── Closed                       the broker or subscription was closed
     ├── Unavailable    (retryable)   the broker does not answer, or not in time
-    ├── BodyMissing                  a claim-checked body is gone from the object store
     ├── SendFailed                   some messages of a send_many were not made durable
     └── AckLost                      acknowledged after the message was given to another consumer
 
@@ -62,10 +61,6 @@ class Unavailable(BrokerError):
     """The broker does not answer, or did not confirm in time; what was sent may still arrive."""
 
     retryable = True
-
-
-class BodyMissing(BrokerError):
-    """The body of a claim-checked message is no longer in the object store."""
 
 
 class SendFailed(BrokerError):

@@ -27,7 +27,7 @@ _TEXT_SHOWN = 200
 app = typer.Typer(
     no_args_is_help=True,
     help="Send, read and inspect messages on any broker that hemline-broker knows: "
-    "kafka://host:9092, pubsub://project, sqlite:///broker.db.",
+    "kafka://host:9092, sqlite:///broker.db.",
 )
 
 URL = Annotated[

@@ -6,10 +6,11 @@ URL: `kafka://host:9092,host:9092`. Options after `?`:
   `ca` (PEM file). The same come from `HEMLINE_KAFKA_SECURITY_PROTOCOL`, `HEMLINE_KAFKA_SASL_MECHANISM` and
   `HEMLINE_KAFKA_CA_FILE`; secrets only from `HEMLINE_KAFKA_USERNAME`, `_PASSWORD`, `_CERT_FILE`, `_KEY_FILE`,
   `_KEY_PASSWORD`, `_OAUTH_TOKEN_URL`.
-- `group_protocol` (auto): `consumer` is KIP-848, `classic` is cooperative-sticky, `auto` asks the broker.
+- `group_protocol` (classic): `classic` is cooperative-sticky, `consumer` is KIP-848, `auto` asks the broker for it.
+  librdkafka 2.16 was seen to abort the process with KIP-848 while its broker restarted, so it is not the default.
 - `session_ms` (10000): of the classic protocol, until a dead consumer's messages go to another.
-- `linger_ms` (0.2: a lone message goes at once), `compression` (none), `replication` (-1: the broker's default, for
-  topics made by `ensure`).
+- `linger_ms` (5; for `send_many` of 16 and more, others go at once), `compression` (none),
+  `replication` (-1: the broker's default, for topics made by `ensure`).
 - `drain` (5): seconds that a rebalance waits for deliveries in hand.
 - `max_poll_ms` (300000), `client_id`.
 """

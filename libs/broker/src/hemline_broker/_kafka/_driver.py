@@ -12,19 +12,20 @@ from confluent_kafka.admin import AdminClient
 from hemline_broker._driver import (
     Capability,
     Configuration,
-    Sending,
     Sink,
     Source,
     Start,
     TopicInfo,
 )
-from hemline_broker._errors import BrokerError, NotFound, Unavailable, Unsupported
+from hemline_broker._errors import BrokerError, NotFound, Unavailable
 from hemline_broker._kafka._admin import KafkaAdmin
 from hemline_broker._kafka._producer import KafkaProducer
 from hemline_broker._kafka._settings import Settings
 from hemline_broker._kafka._source import KafkaSource
 from hemline_broker._message import Message, Receipt
 from hemline_broker._url import BrokerURL
+
+_MANY = 16
 
 
 class KafkaDriver:
@@ -46,7 +47,9 @@ class KafkaDriver:
         self.max_message_bytes = max_message_bytes
         self._settings = settings
         self._admin = KafkaAdmin(settings, max_message_bytes)
-        self._producer = KafkaProducer(settings, max_message_bytes)
+        # A lone message must not wait for company, many gain from it, and librdkafka knows one delay per producer.
+        self._quick = KafkaProducer(settings, max_message_bytes, linger_ms=0)
+        self._bulk: KafkaProducer | None = None
         self._known: set[str] = set()
         self._modern: bool | None = None
 
@@ -70,7 +73,7 @@ class KafkaDriver:
         try:
             async with asyncio.timeout(timeout):
                 await self._must_exist(topic)
-                results = await self._producer.send(topic, messages)
+                results = await self._producer_for(len(messages)).send(topic, messages)
         except TimeoutError:
             raise Unavailable(
                 f"{len(messages)} message(s) to {topic!r} not confirmed within {timeout:g} s; they may still arrive"
@@ -97,10 +100,6 @@ class KafkaDriver:
         await source.start()
         return source
 
-    async def begin(self, source: Source | None) -> Sending:
-        """Not yet."""
-        raise Unsupported("transactions on Kafka are not implemented")
-
     async def forget(self, topic: str, group: str) -> None:
         """Delete the consumer group."""
         await self._admin.forget(group_id(topic, group))
@@ -123,7 +122,7 @@ class KafkaDriver:
 
     def native(self, kind: type[Any]) -> Any:
         """The `Producer` or the `AdminClient`."""
-        for candidate in (self._producer.producer, self._admin.client):
+        for candidate in (self._quick.producer, self._admin.client):
             if isinstance(candidate, kind):
                 return candidate
         raise TypeError(
@@ -132,7 +131,18 @@ class KafkaDriver:
 
     async def close(self) -> None:
         """Flush."""
-        await self._producer.close()
+        await self._quick.close()
+        if self._bulk is not None:
+            await self._bulk.close()
+
+    def _producer_for(self, count: int) -> KafkaProducer:
+        if count < _MANY:
+            return self._quick
+        if self._bulk is None:
+            self._bulk = KafkaProducer(
+                self._settings, self.max_message_bytes, linger_ms=self._settings.linger_ms
+            )
+        return self._bulk
 
     async def _must_exist(self, topic: str) -> None:
         if topic not in self._known:

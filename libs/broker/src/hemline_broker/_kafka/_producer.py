@@ -49,9 +49,10 @@ class _Batch:
 class KafkaProducer:
     """Owns the producer and its thread."""
 
-    def __init__(self, settings: Settings, max_message_bytes: int) -> None:
+    def __init__(self, settings: Settings, max_message_bytes: int, *, linger_ms: float) -> None:
         self._loop = asyncio.get_running_loop()
-        self.producer = Producer(producer_settings(settings, max_message_bytes), logger=_log)
+        configuration = producer_settings(settings, max_message_bytes, linger_ms)
+        self.producer = Producer(configuration, logger=_log)
         self._finished: deque[_Batch] = deque()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="kafka producer", daemon=True)
@@ -152,13 +153,15 @@ def _resolve(batches: Sequence[_Batch]) -> None:
             batch.future.set_result(None)
 
 
-def producer_settings(settings: Settings, max_message_bytes: int) -> dict[str, Any]:
+def producer_settings(
+    settings: Settings, max_message_bytes: int, linger_ms: float
+) -> dict[str, Any]:
     """librdkafka's settings: durable, in order, small delay, bounded memory."""
     return {
         **settings.client,
         "acks": "all",
         "enable.idempotence": True,
-        "linger.ms": settings.linger_ms,
+        "linger.ms": linger_ms,
         "compression.type": settings.compression,
         # librdkafka counts a little more than we do; ours is the limit that counts.
         "message.max.bytes": max(max_message_bytes + 65_536, 1_000_000),

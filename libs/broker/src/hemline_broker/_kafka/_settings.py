@@ -34,7 +34,7 @@ class Settings:
         group_protocol: classic, consumer, or auto.
         session_ms: milliseconds after which a silent consumer of the classic protocol loses its partitions.
         max_poll_ms: milliseconds; librdkafka's limit between polls, which ours never come near.
-        linger_ms: milliseconds a message waits for company.
+        linger_ms: milliseconds a message of a large `send_many` waits for company; small ones never wait.
         compression: codec of the producer.
         replication: replicas of a new topic, -1 for the broker's default.
         drain_s: seconds that a rebalance waits for deliveries in hand.
@@ -69,11 +69,13 @@ class Settings:
                 **client,
             },
             group_protocol=options.choice(
-                "group_protocol", {name: name for name in ("auto", "classic", "consumer")}, "auto"
+                "group_protocol",
+                {name: name for name in ("auto", "classic", "consumer")},
+                "classic",
             ),
             session_ms=options.take("session_ms", int, 10_000),
             max_poll_ms=options.take("max_poll_ms", int, 300_000),
-            linger_ms=options.take("linger_ms", float, 0.2),
+            linger_ms=options.take("linger_ms", float, 5.0),
             compression=options.choice(
                 "compression", {c: c for c in ("none", "lz4", "zstd", "gzip", "snappy")}, "none"
             ),

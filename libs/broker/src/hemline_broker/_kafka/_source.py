@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as Record
 
+from hemline_broker._consumer_thread import ConsumerThread
 from hemline_broker._delivery import Delivery
 from hemline_broker._driver import Sink
-from hemline_broker._errors import BrokerError, Closed
+from hemline_broker._errors import BrokerError
 from hemline_broker._kafka._admin import KafkaAdmin
 from hemline_broker._kafka._errors import is_denied, translate
 from hemline_broker._kafka._partition import Partition
@@ -42,7 +40,7 @@ _STALE = frozenset(
 )
 
 
-class KafkaSource:
+class KafkaSource(ConsumerThread):
     """See `hemline_broker._driver.Source`."""
 
     def __init__(
@@ -56,106 +54,53 @@ class KafkaSource:
         modern: bool,
         max_message_bytes: int,
     ) -> None:
+        super().__init__(topic, sink)
         self._settings = settings
         self._admin = admin
         self._topic = topic
         self._group = group
-        self._sink = sink
-        self._loop = asyncio.get_running_loop()
         self._config = consumer_settings(settings, group, max_message_bytes, modern=modern)
         self._config["error_cb"] = self._on_error
-        self._wake = threading.Event()
-        self._acks: deque[Sequence[Delivery]] = deque()
-        self._calls: deque[tuple[Callable[[], object], asyncio.Future[object]]] = deque()
         self._parts: dict[int, Partition] = {}
-        self._unconfirmed: list[Delivery] = []
-        self._lost: list[str] = []
         self._committed_at = 0.0
         self._full_since: float | None = None
         self._paused = False
         self._largest = 1
-        self._stopping = False
-        self._ended = False
-        self._thread = threading.Thread(target=self._run, name=f"kafka {topic}", daemon=True)
 
     # --- Source, on the event loop ---------------------------------------------------------------------------
-
-    async def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-        await self._call(lambda: None)
-
-    def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """Leave it to the thread."""
-        self._acks.append(deliveries)
 
     def wake(self) -> None:
         """The thread waits on this only while there is no room."""
         if self._full_since is not None:
             self._wake.set()
 
-    async def settle(self) -> Sequence[str]:
-        """Commit what is done."""
-        await self._call(lambda: self._commit(durable=True))
-        lost, self._lost = self._lost, []
-        return lost
-
-    def extend(self, delivery: Delivery, seconds: float) -> None:
-        """A partition is ours as long as we poll."""
-
     async def lag(self) -> int:
         """Ask the brokers."""
         return await self._admin.lag(self._topic, self._group)
 
-    async def close(self, unsettled: Sequence[tuple[Delivery, int]]) -> Sequence[str]:
-        """Commit, leave the group, end the thread."""
-        if self._thread.ident is None or self._ended:
-            return self._lost
-        try:
-            await self._call(lambda: self._commit(durable=True))
-        finally:
-            self._stopping = True
-            self._wake.set()
-            await asyncio.to_thread(self._thread.join)
-        return self._lost
-
-    def _call(self, function: Callable[[], object]) -> asyncio.Future[object]:
-        future: asyncio.Future[object] = self._loop.create_future()
-        self._calls.append((function, future))
-        self._wake.set()
-        if self._ended:
-            self._refuse_calls(Closed("the consumer has ended"))
-        return future
-
     # --- the thread ------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        error: BrokerError = Closed("the consumer has ended")
+    def _translate(self, error: Exception) -> BrokerError | None:
+        return (
+            translate(error, f"consume {self._topic!r}")
+            if isinstance(error, KafkaException)
+            else None
+        )
+
+    def _consume(self) -> None:
+        self.consumer = Consumer(self._config, logger=_log)
         try:
-            self.consumer = Consumer(self._config, logger=_log)
-            try:
-                self.consumer.subscribe(
-                    [self._topic],
-                    on_assign=self._on_assign,
-                    on_revoke=self._on_revoke,
-                    on_lost=self._on_lost,
-                )
-                while not self._stopping:
-                    self._turn()
-            finally:
-                self._stopping = True
-                self.consumer.close()
-        except KafkaException as problem:
-            error = translate(problem, f"consume {self._topic!r}")
-        except BrokerError as problem:
-            error = problem
-        except Exception as problem:  # noqa: BLE001 - the end of a thread is where the reader must be told
-            _log.exception("%s: the consumer ends", self._topic)
-            error = BrokerError(f"cannot consume: {type(problem).__name__}: {problem}")
-        self._ended = True
-        if not isinstance(error, Closed):
-            self._sink.fail(error)
-        self._refuse_calls(error)
+            self.consumer.subscribe(
+                [self._topic],
+                on_assign=self._on_assign,
+                on_revoke=self._on_revoke,
+                on_lost=self._on_lost,
+            )
+            while not self._stopping:
+                self._turn()
+        finally:
+            self._stopping = True  # a rebalance on the way out waits for nobody
+            self.consumer.close()
 
     def _turn(self) -> None:
         self._serve_calls()
@@ -253,6 +198,12 @@ class KafkaSource:
                 elif isinstance(part, Partition):
                     part.done(delivery.offset)
 
+    def _store_acks(self) -> None:
+        self._commit(durable=True)
+
+    def _leave(self, unsettled: Sequence[tuple[Delivery, int]]) -> None:
+        self._commit(durable=True)
+
     def _commit(self, *, durable: bool) -> None:
         """Commit every watermark that moved; `durable` waits for the answer and raises if there is none."""
         self._collect()
@@ -316,43 +267,6 @@ class KafkaSource:
         for part in parts:
             part.lost = True
             self._parts.pop(part.number, None)
-
-    # --- calls from the event loop ---------------------------------------------------------------------------
-
-    def _serve_calls(self) -> None:
-        while self._calls:
-            function, future = self._calls.popleft()
-            error: Exception | None = None
-            try:
-                function()
-            except KafkaException as problem:
-                error = translate(problem, "commit")
-            except Exception as problem:
-                self._resolve(future, BrokerError(f"{type(problem).__name__}: {problem}"))
-                raise
-            self._resolve(future, error)
-
-    def _refuse_calls(self, error: BrokerError) -> None:
-        while self._calls:
-            try:
-                _, future = self._calls.popleft()
-            except IndexError:  # the other side was faster
-                return
-            self._resolve(future, error)
-
-    def _resolve(self, future: asyncio.Future[object], error: Exception | None) -> None:
-        def resolve() -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(None)
-            else:
-                future.set_exception(error)
-
-        try:
-            self._loop.call_soon_threadsafe(resolve)
-        except RuntimeError:  # the loop has ended
-            self._stopping = True
 
 
 def consumer_settings(

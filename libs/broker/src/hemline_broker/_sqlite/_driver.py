@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from hemline_broker._driver import Capability, Sending, Sink, Source, Start, TopicInfo
-from hemline_broker._errors import BrokerError, Unavailable, Unsupported
+from hemline_broker._driver import Capability, Sink, Source, Start, TopicInfo
+from hemline_broker._errors import BrokerError, Unavailable
 from hemline_broker._message import Message, Receipt
 from hemline_broker._sqlite._database import transaction
 from hemline_broker._sqlite._group import group_lag
@@ -81,10 +81,6 @@ class SqliteDriver:
         source = SqliteSource(self._settings, topic, topic_id, group_id, sink, limits[0])
         await source.start()
         return source
-
-    async def begin(self, source: Source | None) -> Sending:
-        """Not yet."""
-        raise Unsupported("transactions on SQLite are not implemented")
 
     async def forget(self, topic: str, group: str) -> None:
         """Delete its rows."""

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sqlite3
-import threading
 import time
 import uuid
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 
+from hemline_broker._consumer_thread import ConsumerThread
 from hemline_broker._delivery import Delivery
 from hemline_broker._driver import Sink
-from hemline_broker._errors import BrokerError, Closed, Unavailable
+from hemline_broker._errors import BrokerError, Unavailable
 from hemline_broker._sqlite import _liveness
 from hemline_broker._sqlite._claims import Claim
 from hemline_broker._sqlite._database import as_broker_error, open_database, transaction
@@ -28,56 +26,30 @@ _LOOK_FOR_DEAD_EVERY_S = 0.2
 _AT_ONCE = 2048
 
 
-class SqliteSource:
+class SqliteSource(ConsumerThread):
     """See `hemline_broker._driver.Source`."""
 
     def __init__(
         self, settings: Settings, topic: str, topic_id: int, group_id: int, sink: Sink, limit: int
     ) -> None:
+        super().__init__(topic, sink)
         self._settings = settings
         self._topic = topic
         self._ids = (topic_id, group_id)
-        self._sink = sink
         # Claiming in fewer, larger steps saves transactions; see `_wanted`.
         self._worthwhile = max(1, limit // 4)
         self._me = uuid.uuid4().hex
-        self._loop = asyncio.get_running_loop()
-        self._wake = threading.Event()
-        self._acks: deque[Sequence[Delivery]] = deque()
-        self._calls: deque[tuple[Callable[[], object], asyncio.Future[object]]] = deque()
         self._claims: dict[int, Claim] = {}
         self._dirty: set[Claim] = set()
         self._unstored: list[Sequence[Delivery]] = []
-        self._lost: list[str] = []
         self._version = -1
         self._unread = True
         self._stored_at = self._signed_at = self._looked_at = 0.0
-        self._stopping = False
-        self._ended = False
-        self._thread = threading.Thread(target=self._run, name=f"sqlite {topic}", daemon=True)
 
     # --- Source, on the event loop ---------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Begin; raises what opening the database raises."""
-        self._thread.start()
-        await self._call(lambda: None)
-
-    def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """Leave it to the thread, which looks often enough."""
-        self._acks.append(deliveries)
-
     def wake(self) -> None:
         """The thread looks often enough."""
-
-    async def settle(self) -> Sequence[str]:
-        """Write all acks now."""
-        await self._call(self._store_all)
-        lost, self._lost = self._lost, []
-        return lost
-
-    def extend(self, delivery: Delivery, seconds: float) -> None:
-        """A claim lives as long as its consumer."""
 
     async def lag(self) -> int:
         """Ask the database."""
@@ -85,45 +57,14 @@ class SqliteSource:
         await self._call(lambda: answer.append(self._group.lag()))
         return answer[0]
 
-    async def close(self, unsettled: Sequence[tuple[Delivery, int]]) -> Sequence[str]:
-        """Write acks, release claims, end the thread."""
-        if not self._thread.is_alive():
-            return ()
-        try:
-            await self._call(lambda: self._leave(unsettled))
-        finally:
-            self._stopping = True
-            self._wake.set()
-            await asyncio.to_thread(self._thread.join)
-        return self._lost
-
-    def _call(self, function: Callable[[], object]) -> asyncio.Future[object]:
-        future: asyncio.Future[object] = self._loop.create_future()
-        self._calls.append((function, future))
-        self._wake.set()
-        if self._ended:
-            self._refuse_calls(Closed("the consumer has ended"))
-        return future
-
     # --- the thread ------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        error: BrokerError = Closed("the consumer has ended")
-        try:
-            self._consume()
-        except sqlite3.Error as problem:
-            error = as_broker_error(problem, "consume")
-        except OSError as problem:
-            error = Unavailable(f"cannot consume: {problem}")
-        except BrokerError as problem:
-            error = problem
-        except Exception as problem:  # noqa: BLE001 - the end of a thread is where the reader must be told
-            _log.exception("%s: the consumer ends", self._topic)
-            error = BrokerError(f"cannot consume: {type(problem).__name__}: {problem}")
-        self._ended = True
-        if not self._stopping:
-            self._sink.fail(error)
-        self._refuse_calls(error)
+    def _translate(self, error: Exception) -> BrokerError | None:
+        if isinstance(error, sqlite3.Error):
+            return as_broker_error(error, "consume")
+        if isinstance(error, OSError):
+            return Unavailable(f"cannot consume: {error}")
+        return None
 
     def _consume(self) -> None:
         with closing(open_database(self._settings)) as connection:
@@ -139,17 +80,7 @@ class SqliteSource:
     def _turn(self) -> None:
         self._wake.wait(self._settings.poll_s)
         self._wake.clear()
-        while self._calls:
-            function, future = self._calls.popleft()
-            error: Exception | None = None
-            try:
-                function()
-            except sqlite3.Error as problem:
-                error = as_broker_error(problem, "write acknowledgements")
-            except Exception as problem:
-                self._resolve(future, BrokerError(f"{type(problem).__name__}: {problem}"))
-                raise
-            self._resolve(future, error)
+        self._serve_calls()
         if self._stopping:
             return
         try:
@@ -245,7 +176,7 @@ class SqliteSource:
         self._unstored.clear()
         self._stored_at = now
 
-    def _store_all(self) -> None:
+    def _store_acks(self) -> None:
         self._collect()
         if self._dirty:
             with transaction(self._db):
@@ -253,7 +184,7 @@ class SqliteSource:
             self._stored(stored, time.monotonic())
 
     def _leave(self, unsettled: Sequence[tuple[Delivery, int]]) -> None:
-        self._store_all()
+        self._store_acks()
         for delivery, attempt in unsettled:
             if isinstance(delivery.lease, Claim):
                 delivery.lease.remember(delivery.offset, attempt, delivery.failures)
@@ -274,25 +205,3 @@ class SqliteSource:
                 _liveness.bury(folder, owner)
                 self._unread = True
                 _log.info("%s: took over from consumer %s", self._topic, owner)
-
-    def _refuse_calls(self, error: BrokerError) -> None:
-        while self._calls:
-            try:
-                _, future = self._calls.popleft()
-            except IndexError:  # the other side was faster
-                return
-            self._resolve(future, error)
-
-    def _resolve(self, future: asyncio.Future[object], error: Exception | None) -> None:
-        def resolve() -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(None)
-            else:
-                future.set_exception(error)
-
-        try:
-            self._loop.call_soon_threadsafe(resolve)
-        except RuntimeError:
-            self._stopping = True
