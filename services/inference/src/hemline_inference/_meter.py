@@ -13,6 +13,7 @@ from hemline_api import metrics as table
 from hemline_broker import Observer
 from hemline_inference._engine import Answer
 from hemline_inference._errors import RefusalReason
+from hemline_inference._histogram import BatchHistogram
 from hemline_inference._slots import Serving
 from hemline_runtime import BrokerMetrics, Metrics
 
@@ -35,9 +36,9 @@ class Meter(BrokerMetrics, Observer):
         super().__init__(metrics)
         self._predictions = metrics.counter(table.INFERENCE_PREDICTIONS)
         self._rejected = metrics.counter(table.INFERENCE_REJECTED)
-        self._latency = metrics.histogram(table.INFERENCE_LATENCY)
+        self._latency = BatchHistogram(table.INFERENCE_LATENCY, metrics.registry)
         self._batch = metrics.histogram(table.INFERENCE_BATCH)
-        self._confidence = metrics.histogram(table.INFERENCE_CONFIDENCE)
+        self._confidence = BatchHistogram(table.INFERENCE_CONFIDENCE, metrics.registry)
         self._swap = metrics.histogram(table.INFERENCE_SWAP_SECONDS)
         self._revision = metrics.gauge(table.INFERENCE_REVISION)
         self._serving = metrics.gauge(table.INFERENCE_SERVING)
@@ -92,15 +93,12 @@ class Meter(BrokerMetrics, Observer):
         for label, count in enumerate(np.bincount(labels, minlength=len(names)).tolist()):
             if count:
                 self._predictions.labels(version, names[label]).inc(count)
-        observe = self._confidence.labels(version).observe
-        for value in confidence.tolist():
-            observe(value)
+        self._confidence.observe(confidence, version)
 
     def took(self, seconds: float, images: int) -> None:
         """Images that were fetched together have waited this long for durable answers."""
         self._newest.append((seconds, images))
-        for _ in range(images):
-            self._latency.observe(seconds)
+        self._latency.observe(np.array([seconds]), times=images)
 
     def rejected(self, reason: RejectReason) -> None:
         """An image goes to the dead-letter topic."""
