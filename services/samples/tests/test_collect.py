@@ -4,10 +4,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from hemline_api.events import Label, Prediction
 from hemline_broker import Message, connect
 
 Place = Any
+pytestmark = pytest.mark.timeout(600)
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 CLASSES = [str(number) for number in range(10)]
 

@@ -18,6 +18,7 @@ from hemline_api.grpc import samples_pb2_grpc
 from hemline_api.hashing import split_of
 
 Place = Any
+pytestmark = pytest.mark.timeout(600)
 Stub = Any
 OLD, NEW = 300, 60
 
