@@ -4,8 +4,8 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from hemline_store import InvalidOption
-from hemline_store.tables import ImportItem, Samples
+from hemline_store import InvalidOption, OutOfSpace
+from hemline_store.tables import ImportItem, Samples, TableSettings
 
 
 def test_compaction_changes_no_sample(lake, samples, rows):
@@ -116,3 +116,19 @@ def test_a_writer_that_slept_through_a_clean_up_goes_on(lake, samples, rows):
     samples.clean(timedelta(0))
     sleeper.append_images([rows.image("last")])
     assert sleeper.summary(rows.classes).images == 10
+
+
+def test_a_join_that_outgrows_its_bounds_says_so(lake, rows, tmp_path):
+    samples = Samples.open(lake)
+    for start in range(0, 60_000, 20_000):
+        samples.append_labels([rows.label(f"{n:060d}", 1) for n in range(start, start + 20_000)])
+    (tmp_path / "file").write_text("no folder")
+    small = TableSettings(join_memory="8MB", threads=1, scratch=tmp_path / "file")
+    starved = Samples.open(lake, settings=small)
+    for _ in range(2):
+        with pytest.raises(OutOfSpace, match="join_memory"):
+            starved.summary(rows.classes)
+    enough = TableSettings(join_memory="200MB", threads=1)
+    assert Samples.open(lake, settings=enough).summary(rows.classes).waiting_for_image == 60_000
+    with pytest.raises(InvalidOption, match="threads"):
+        TableSettings(threads=0)

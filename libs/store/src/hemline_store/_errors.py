@@ -10,6 +10,7 @@ StoreError
 ├── BadRow             a row that no table can hold
 ├── BadTable           the lake holds a table of another shape
 ├── SnapshotGone       a snapshot names versions that are no longer there
+├── OutOfSpace         the join needs more memory and scratch space than it may use
 └── BadQuery           a query that DuckDB does not understand
 
 ``retryable`` says whether the same call may succeed later.
@@ -25,6 +26,7 @@ __all__ = [
     "CorruptModel",
     "Denied",
     "InvalidOption",
+    "OutOfSpace",
     "SnapshotGone",
     "StoreError",
     "Unavailable",
@@ -74,6 +76,10 @@ class BadTable(StoreError):
 
 class SnapshotGone(StoreError, LookupError):
     """A snapshot names table versions that were never there or have been cleaned up."""
+
+
+class OutOfSpace(StoreError):
+    """The join needs more memory and scratch space than it may use."""
 
 
 class BadQuery(StoreError, ValueError):

@@ -4,7 +4,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from hemline_store._errors import SnapshotGone
+import duckdb
+
+from hemline_store._errors import OutOfSpace, SnapshotGone
 from hemline_store._snapshot import Snapshot
 from hemline_store.tables._state import State
 
@@ -26,7 +28,19 @@ class Joined:
 
         Raises:
             SnapshotGone: the snapshot's tables are gone.
+            OutOfSpace: the join needs more than it may use.
         """
+        try:
+            with self._at(snapshot) as state:
+                yield state
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+            raise OutOfSpace(
+                "the joined tables need more memory or scratch space than they may use; raise join_memory, or "
+                f"expire old images: {' '.join(str(error).split())[:300]}"
+            ) from error
+
+    @contextmanager
+    def _at(self, snapshot: Snapshot) -> Iterator[State]:
         with self._lock:
             if self._kept is None or _reachable(self._kept.snapshot, snapshot):
                 yield self._move(snapshot)

@@ -5,7 +5,7 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
-from hemline_store._errors import BadQuery
+from hemline_store._errors import BadQuery, OutOfSpace
 from hemline_store.tables._settings import TableSettings
 
 __all__ = ["run_query"]
@@ -50,16 +50,9 @@ def run_query(
 
     Raises:
         BadQuery: DuckDB does not understand it, or it is no SELECT.
+        OutOfSpace: it needs more memory and scratch space than it may use.
     """
-    connection = duckdb.connect(
-        ":memory:",
-        config={
-            "memory_limit": settings.join_memory,
-            "threads": str(settings.threads),
-            "enable_external_access": "false",
-            "python_enable_replacements": "false",
-        },
-    )
+    connection = settings.connect()
     try:
         for name, data in tables.items():
             connection.register(f"{name}_table", data)
@@ -83,5 +76,11 @@ def _select(connection: Any, sql: str) -> pa.Table:
                 f"the query holds {received}; expected one SELECT over images, labels, predictions, samples or answered"
             )
         return connection.sql(sql).to_arrow_table()
+    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+        raise OutOfSpace(f"the query needs too much: {_one_line(error)}") from error
     except duckdb.Error as error:
-        raise BadQuery(f"the query cannot be run: {' '.join(str(error).split())[:500]}") from error
+        raise BadQuery(f"the query cannot be run: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:500]

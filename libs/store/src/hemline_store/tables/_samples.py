@@ -162,6 +162,7 @@ class Samples:
 
         Raises:
             SnapshotGone: one of the snapshots is gone.
+            OutOfSpace: the join needs more than the settings allow.
             InvalidOption: the classes or the window cannot be used.
         """
         names = checked_classes(classes)
@@ -340,6 +341,4 @@ class Samples:
         return {Snapshot.model_validate(snapshot) for snapshot in named if snapshot}
 
     def _new_state(self) -> State:
-        return State(
-            *self._tables, memory=self._settings.join_memory, threads=self._settings.threads
-        )
+        return State(*self._tables, self._settings.connect())

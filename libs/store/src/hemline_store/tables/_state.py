@@ -12,7 +12,6 @@ None of this depends on the order of rows, so compaction and redelivery change n
 
 from typing import Any, Final
 
-import duckdb
 import pyarrow as pa
 
 from hemline_store._snapshot import Snapshot
@@ -93,18 +92,11 @@ class State:
 
     Args:
         images, labels, predictions: the tables.
-        memory: what DuckDB may use, ``"2GB"`` for example.
-        threads: how many threads it may use.
+        connection: an empty DuckDB, closed with the state.
     """
 
     def __init__(
-        self,
-        images: LanceTable,
-        labels: LanceTable,
-        predictions: LanceTable,
-        *,
-        memory: str,
-        threads: int,
+        self, images: LanceTable, labels: LanceTable, predictions: LanceTable, connection: Any
     ) -> None:
         """Begin with nothing: the snapshot of three empty tables."""
         self.snapshot = Snapshot(images=0, labels=0, predictions=0)
@@ -113,16 +105,8 @@ class State:
             _Source(labels, _LABEL_COLUMNS, _MERGE_LABELS),
             _Source(predictions, _PREDICTION_COLUMNS, _MERGE_PREDICTIONS),
         )
-        self.connection = duckdb.connect(
-            ":memory:",
-            config={
-                "memory_limit": memory,
-                "threads": str(threads),
-                "enable_external_access": "false",
-                "python_enable_replacements": "false",
-                "preserve_insertion_order": "false",
-            },
-        )
+        self.connection = connection
+        self.connection.execute("SET preserve_insertion_order = false")
         columns = ", ".join(f"{name} {type_}" for name, type_ in JOINED_COLUMNS.items())
         self.connection.execute(f"CREATE TABLE joined ({columns})")
 
