@@ -37,6 +37,7 @@ def test_a_new_version_goes_live_and_everything_ends_in_order(up) -> None:
     assert up.read("up.json")["state"] == "stopped"
 
 
+@pytest.mark.slow
 def test_killed_at_every_act_one_trainer_runs(up) -> None:
     """Its n-th life ends before or after its n-th act (a file written, a process started), until all is done."""
     up.start()
@@ -82,6 +83,7 @@ def test_a_killed_trainer_is_started_again_with_the_same_uid(up) -> None:
     assert "FineTuneRetried" in up.kinds()
 
 
+@pytest.mark.slow
 def test_a_trainer_that_ends_while_nobody_looks_is_judged_later(up) -> None:
     up.start()
     up.until_ready()
@@ -97,6 +99,7 @@ def test_a_trainer_that_ends_while_nobody_looks_is_judged_later(up) -> None:
     assert up.starts("mnist-ft-1") == 1
 
 
+@pytest.mark.slow
 def test_a_run_that_always_fails_is_given_up_and_not_begun_again(up) -> None:
     up.start("--retries", "1", STAND_IN_FAILS="yes")
     up.until_ready()
@@ -110,6 +113,7 @@ def test_a_run_that_always_fails_is_given_up_and_not_begun_again(up) -> None:
     assert up.status()["fine_tune"]["why"] == "9 of 10 new labelled samples"
 
 
+@pytest.mark.slow
 def test_killed_services_come_back_on_their_ports(up) -> None:
     up.start()
     up.until_ready()
@@ -127,6 +131,7 @@ def test_killed_services_come_back_on_their_ports(up) -> None:
     up.until_event("FineTuneDue")
 
 
+@pytest.mark.slow
 def test_services_outlive_it_and_are_taken_over(up) -> None:
     up.start()
     up.until_ready()
@@ -139,6 +144,7 @@ def test_services_outlive_it_and_are_taken_over(up) -> None:
     assert "3 processes were still running" in up.events()[-1]["message"]
 
 
+@pytest.mark.slow
 def test_services_with_other_options_are_started_again(up) -> None:
     up.start()
     up.until_ready()
@@ -206,6 +212,7 @@ def test_a_canary_answers_its_share_and_goes_live(up) -> None:
     assert up.read("rollout.json") == {"revision": 3, "stable": 2}
 
 
+@pytest.mark.slow
 def test_a_version_that_inference_refuses_gives_way_to_the_one_before(up) -> None:
     up.start()
     up.until_ready()

@@ -100,7 +100,6 @@ class Journal:
         return self._follow(state)
 
     def _follow(self, state: State) -> list[Event]:
-        new = self.events.append(state.outbox)
         if state.rollout != self._written:
             document = state.rollout.to_json()
             if self._read_rollout() != document:
@@ -110,7 +109,7 @@ class Journal:
             record = self._place.fine_tune(state.active.uid) / "record.json"
             data = state.active.model_dump(mode="json", exclude_none=True)
             write_atomic(record, json.dumps(data, indent=2).encode())
-        return new
+        return self.events.append(state.outbox)  # last: what the log says has happened
 
     def _read_rollout(self) -> bytes | None:
         try:

@@ -56,6 +56,7 @@ class Watch:
         self._client: SampleClient | None = None
         self._address: str | None = None
         self._wanted: set[str] = set()
+        self._trouble: str | None = None
 
     def want_snapshot(self, uid: str) -> None:
         """Take the snapshot of a fine-tune; the answer comes into ``sight.snapshots``."""
@@ -87,9 +88,17 @@ class Watch:
             seen = await client.summary(state.since)
             self.sight.trial = await client.trial(state)
         except grpc.aio.AioRpcError as error:
-            _log.debug("the sample service does not answer: %s", error.details())
+            self._complain(f"the sample service does not answer: {error.details()}")
             return
+        self._trouble = None
         self.sight.seen = seen
+
+    def _complain(self, trouble: str) -> None:
+        # at its start it does not answer yet; the same trouble every second says nothing new
+        expected = not self._services.named("serve").ever_healthy
+        if trouble != self._trouble:
+            self._trouble = trouble
+            _log.log(logging.DEBUG if expected else logging.WARNING, "%s", trouble)
 
     async def _note_served(self, client: SampleClient, state: State) -> None:
         """Note from where on a trial's answers count, once inference has its document."""
