@@ -175,7 +175,7 @@ def test_fine_tuning_takes_in_what_is_new(base: Path, tmp_path: Path) -> None:
 def test_the_exported_graph_answers_as_the_model(base: Path, tmp_path: Path) -> None:
     model = training.load_model(base)
     images = np.asarray(tiny().split("test").images)
-    classifier = hm.load(base)
+    classifier = hm.load(base, precision="float32")
     np.testing.assert_allclose(
         classifier.logits(images), training.predict_logits(model, images), atol=1e-3
     )
