@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 import kopf
@@ -75,7 +75,7 @@ class _Operator:
             status=self.status,
         )
         self.tasks = [
-            asyncio.create_task(coroutine, name=name)
+            asyncio.create_task(self._named(name, coroutine), name=name)
             for name, coroutine in (
                 ("work", self._work()),
                 ("resync", self._resync()),
@@ -108,6 +108,14 @@ class _Operator:
             "watching": self.seen.is_set(),
             "behindSeconds": round(self.freshness.behind_seconds(), 1),
         }
+
+    async def _named(self, name: str, coroutine: Coroutine[Any, Any, None]) -> None:
+        try:
+            await coroutine
+        except Exception:
+            # The liveness probe fails from here on, and this line says why.
+            logger.exception("%s has ended", name)
+            raise
 
     async def _work(self) -> None:
         # The first event comes when every index is complete: a look before that would see half of the world.

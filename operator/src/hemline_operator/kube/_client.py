@@ -91,7 +91,7 @@ class KubeApi:
             page = await self._call(
                 "GET", kind.path(namespace), parameters=parameters, accept=_METADATA_ONLY
             )
-            for item in page["items"]:
+            for item in page["items"] or ():
                 found[item["metadata"]["uid"]] = item["metadata"]["resourceVersion"]
             if not (more := page["metadata"].get("continue")):
                 return found
