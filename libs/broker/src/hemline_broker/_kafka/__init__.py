@@ -7,7 +7,13 @@ URL: `kafka://host:9092,host:9092`. Options after `?`:
   `HEMLINE_KAFKA_CA_FILE`; secrets only from `HEMLINE_KAFKA_USERNAME`, `_PASSWORD`, `_CERT_FILE`, `_KEY_FILE`,
   `_KEY_PASSWORD`, `_OAUTH_TOKEN_URL`.
 - `group_protocol` (classic): `classic` is cooperative-sticky, `consumer` is KIP-848, `auto` asks the broker for it.
-  librdkafka 2.16 was seen to abort the process with KIP-848 while its broker restarted, so it is not the default.
+  The default is the one whose session a client sets: a dead consumer's messages go to another after `session_ms`.
+
+Known limit: in tests that kill and restart a single-node broker, the process was seen to end with SIGABRT from inside
+librdkafka 2.16, under both group protocols, in two of four runs; the cause is not found yet.
+
+More options:
+
 - `session_ms` (10000): of the classic protocol, until a dead consumer's messages go to another.
 - `linger_ms` (5; for `send_many` of 16 and more, others go at once), `compression` (none),
   `replication` (-1: the broker's default, for topics made by `ensure`).
