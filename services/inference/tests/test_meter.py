@@ -1,5 +1,7 @@
 """What /status says."""
 
+import numpy as np
+
 from hemline_inference._meter import Meter
 from hemline_runtime import Metrics
 
@@ -25,3 +27,19 @@ def test_every_count_is_exported_under_its_declared_name() -> None:
     assert value("hemline_broker_lag_messages", labels) == 17
     assert value("hemline_broker_sent_messages_total", {"topic": "mnist.predictions"}) == 3
     assert meter.status()["waiting"] == 17
+
+
+def test_versions_of_long_ago_are_no_longer_exported() -> None:
+    metrics = Metrics()
+    meter = Meter(metrics)
+    names = ["a", "b"]
+    for version in range(1, 30):
+        meter.published(version, names, np.array([0, 1]), np.array([0.5, 0.5], np.float32))
+
+    def count(name: str) -> int:
+        (family,) = (f for f in metrics.registry.collect() if f.name == name)
+        return len({sample.labels["version"] for sample in family.samples})
+
+    assert count("hemline_inference_predictions") == 16
+    assert count("hemline_inference_confidence_ratio") == 16
+    assert meter.answered == 58

@@ -15,6 +15,7 @@ from hemline_api.events import IMAGE_TYPE, PREDICTION_TYPE, Prediction
 from hemline_broker import Broker, Delivery, Message, connect
 from hemline_inference import Limits, Service, Settings, Timing
 from hemline_inference import _pipeline as pipeline_module
+from hemline_inference import _service as service_module
 
 Bench = Any
 
@@ -392,6 +393,37 @@ async def test_stopping_answers_what_was_taken_and_leaves_the_rest_to_the_next(
                         delivery.ack()
         assert runs >= 2
         assert len(answered) == len(set(answered)) == 400
+
+
+async def test_it_can_be_stopped_while_the_broker_is_away(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hemline_broker import Unavailable
+
+    asked = asyncio.Event()
+
+    @asynccontextmanager
+    async def connect_in_vain(*_: object, **__: object) -> AsyncIterator[None]:
+        if not asked.is_set():
+            asked.set()
+            raise Unavailable("nobody answers")
+        await asyncio.Event().wait()
+        yield
+
+    monkeypatch.setattr(service_module, "connect", connect_in_vain)
+    bench.roll_out(1, bench.publish("one"))
+    settings = Settings(
+        broker="memory:", classifier="mnist", lake=bench.uri, rollout=bench.rollout,
+        cache=bench.cache, timing=QUICK,
+    )  # fmt: skip
+    service, stop = Service(settings), asyncio.Event()
+    task = asyncio.create_task(service.run(stop))
+    await asyncio.wait_for(asked.wait(), 60)
+    async with asyncio.timeout(60):
+        while "away" not in (service.healthy() or ""):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    stop.set()
+    await asyncio.wait_for(task, 60)
 
 
 async def test_a_broker_that_refuses_for_good_ends_the_service(bench: Bench) -> None:

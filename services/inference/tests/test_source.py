@@ -118,3 +118,14 @@ def test_a_lake_that_vanished_is_reported(bench: Bench) -> None:
     version = bench.publish("one")
     shutil.rmtree(bench.uri)
     assert refused(bench, version).reason == "missing"
+
+
+def test_the_cache_does_not_grow_for_ever(bench: Bench) -> None:
+    version = bench.publish("one")
+    models(bench).load(version)
+    for number in range(100, 120):
+        shutil.copytree(bench.cache / str(version), bench.cache / str(number))
+    (bench.cache / "something else").mkdir()
+    models(bench)._forget_long_past(119)
+    left = {path.name for path in bench.cache.iterdir()}
+    assert left == {"something else", *(str(number) for number in range(111, 120))}

@@ -12,9 +12,12 @@ _WAITING_BATCHES = 64
 
 
 def prediction_line(image_id: str, label_name: str, confidence: float, version: int) -> str:
-    """One prediction for a person; control characters of an id are escaped, so that it stays one line."""
-    shown = image_id if image_id.isprintable() else image_id.encode("unicode_escape").decode()
-    return f"{shown}  {label_name}  {confidence:.3f}  v{version}"
+    """One prediction for a person; control characters are escaped, so that it stays one line."""
+    return f"{_shown(image_id)}  {_shown(label_name)}  {confidence:.3f}  v{version}"
+
+
+def _shown(text: str) -> str:
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
 
 
 class Console:

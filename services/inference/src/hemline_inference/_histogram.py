@@ -56,6 +56,13 @@ class BatchHistogram(Collector):
             self._counts[key] = counts if known is None else known + counts
             self._sums[key] = self._sums.get(key, 0.0) + float(values.sum()) * times
 
+    def remove(self, *labels: object) -> None:
+        """Forget what was counted under these label values."""
+        key = tuple(map(str, labels))
+        with self._lock:
+            self._counts.pop(key, None)
+            self._sums.pop(key, None)
+
     def describe(self) -> Iterable[HistogramMetricFamily]:
         """Its name, for the registry's check that each is used once."""
         return [

@@ -23,6 +23,9 @@ RejectReason = Literal["undecodable", "unsendable"]
 """Why an image goes to the dead-letter topic, as a bounded set for the metric."""
 
 _NEWEST = 2048
+_VERSIONS = (
+    16  # whose counts are exported: each fine-tune adds one, and a label must stay a bounded set
+)
 
 
 class Meter(BrokerMetrics, Observer):
@@ -48,6 +51,8 @@ class Meter(BrokerMetrics, Observer):
         self.failed_runs = 0
         self.last_batch = 0
         self._last_error: str | None = None
+        self._sending: str | None = None
+        self._versions: dict[int, Sequence[str]] = {}
         self._waiting = 0
         self._newest: deque[tuple[float, int]] = deque(maxlen=_NEWEST)
         self._seconds = dict.fromkeys(
@@ -90,10 +95,24 @@ class Meter(BrokerMetrics, Observer):
     ) -> None:
         """Answers are durable."""
         self.answered += len(labels)
+        if version not in self._versions:
+            self._versions[version] = names
+            self._forget_versions()
         for label, count in enumerate(np.bincount(labels, minlength=len(names)).tolist()):
             if count:
                 self._predictions.labels(version, names[label]).inc(count)
         self._confidence.observe(confidence, version)
+
+    def _forget_versions(self) -> None:
+        while len(self._versions) > _VERSIONS:
+            oldest = next(iter(self._versions))
+            for name in self._versions.pop(oldest):
+                self._predictions.remove(oldest, name)
+            self._confidence.remove(oldest)
+
+    def sending(self, problem: str | None) -> None:
+        """Why predictions cannot be sent now; None once they can."""
+        self._sending = problem
 
     def took(self, seconds: float, images: int) -> None:
         """Images that were fetched together have waited this long for durable answers."""
@@ -128,6 +147,11 @@ class Meter(BrokerMetrics, Observer):
         self._waiting = messages
 
     # --- for people --------------------------------------------------------------------------------------------
+
+    @property
+    def problem(self) -> str | None:
+        """What keeps answers from going out, though this process is sound."""
+        return self._sending
 
     @property
     def last_error(self) -> str | None:

@@ -158,8 +158,6 @@ class Pipeline:
         self._call(self._answered, answer)
 
     def _answered(self, answer: Answer) -> None:
-        if self._ended:
-            return
         self._meter.ran(answer)
         slot = answer.chunks[0].slot
         if answer.error is None and answer.predictions is None:
@@ -172,6 +170,7 @@ class Pipeline:
         elif self._models.failed(slot, answer.error):
             self._redirect(answer.chunks)
         else:
+            _log.error("the engine failed, its images are delivered again: %s", answer.error)
             self._postpone(answer.chunks)
 
     def _redirect(self, chunks: Sequence[Chunk]) -> None:
@@ -275,6 +274,7 @@ class Pipeline:
                     raise
                 errors = dict.fromkeys(places, failure)
             else:
+                self._meter.sending(None)
                 return refused
             for at, error in errors.items():
                 if isinstance(error, _UNSENDABLE):
@@ -286,6 +286,9 @@ class Pipeline:
             places = [at for at in errors if at not in refused]
             if not places:
                 return refused
+            problem = f"{len(places)} predictions cannot be sent now: {errors[places[0]]}"
+            self._meter.sending(problem)
+            _log.warning("%s; trying again in %.1f s", problem, pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, timing.retry_most)
 
@@ -317,7 +320,12 @@ class Pipeline:
     # --- the end -----------------------------------------------------------------------------------------------
 
     def _call(self, function: Callable[[T], None], argument: T) -> None:
-        self._loop.call_soon_threadsafe(function, argument)
+        self._loop.call_soon_threadsafe(self._unless_ended, function, argument)
+
+    def _unless_ended(self, function: Callable[[T], None], argument: T) -> None:
+        # What a thread finished after the end belongs to a subscription that is closed.
+        if not self._ended:
+            function(argument)
 
     async def _drain(self) -> None:
         """Wait for what is in flight; what is not done by the deadline comes again elsewhere."""

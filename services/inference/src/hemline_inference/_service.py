@@ -66,6 +66,7 @@ class Service:
         """What /status shows."""
         serving = self._models.serving
         problem = self._rollout.problem or self._models.problem or self._broker_problem
+        problem = problem or self._meter.problem
         return {
             "classifier": self.settings.classifier,
             "pid": os.getpid(),
@@ -100,7 +101,7 @@ class Service:
         pause = timing.retry_first
         while not stop.is_set():
             try:
-                await self._session(stop)
+                await self._until_connected_or(stop, asyncio.create_task(self._session(stop)))
             except* BrokerError as group:
                 error = _first(group)
                 if not getattr(error, "retryable", False):
@@ -112,8 +113,25 @@ class Service:
             else:
                 pause = timing.retry_first
 
+    async def _until_connected_or(self, stop: asyncio.Event, session: "asyncio.Task[None]") -> None:
+        """Wait for the session, which ends by itself on ``stop``; but not while it still looks for its broker."""
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({stopping, session}, return_when=asyncio.FIRST_COMPLETED)
+            if not session.done() and self._broker_problem is not None:
+                session.cancel()
+                await asyncio.wait({session})
+                return
+            await session
+        finally:
+            stopping.cancel()
+            if not session.done():
+                session.cancel()
+                await asyncio.wait({session})
+
     async def _session(self, stop: asyncio.Event) -> None:
         settings, topics, limits = self.settings, self._topics, self.settings.limits
+        self._broker_problem = self._broker_problem or "connecting to the broker again"
         async with connect(settings.broker, observer=self._meter) as broker:
             # Images that came before the first inference process are answered too: nothing may be lost.
             await broker.ensure(topics.images, settings.group, start="oldest")

@@ -1,5 +1,6 @@
 """Where model versions come from: fetched from the lake, verified, loaded and warmed up before anyone sees them."""
 
+import shutil
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from hemline_store import CorruptModel, ModelStore, StoreError, UnknownVersion
 __all__ = ["ModelSource", "Models", "warm_up"]
 
 _WARM_UP_BATCHES = (1, 32)
+_KEPT = 8  # versions before the newest that stay in the cache
 
 
 class ModelSource(Protocol):
@@ -58,7 +60,14 @@ class Models:
         except BadModel as error:
             raise VersionRefused(version, "damaged", _line(error)) from error
         warm_up(version, classifier)
+        self._forget_long_past(version)
         return classifier
+
+    def _forget_long_past(self, version: int) -> None:
+        """Every fine-tune adds a version; a rollback reaches back a few of them, and can fetch again."""
+        for folder in self._cache.iterdir():
+            if folder.name.isdigit() and int(folder.name) < version - _KEPT:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def warm_up(version: int, classifier: Classifier) -> None:

@@ -184,7 +184,8 @@ class Swapper:
         )
 
     def _refuse(self, refusal: VersionRefused, *, quiet: bool = False) -> None:
-        self.refused[refusal.version] = str(refusal)
+        # A new dictionary, because /status reads it from another thread.
+        self.refused = {**self.refused, refusal.version: str(refusal)}
         if not quiet:
             self._meter.refused(refusal.reason)
             _log.error("version %d is refused: %s", refusal.version, refusal)
