@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 import socket
 import subprocess
 import sys
@@ -18,11 +19,10 @@ import psutil
 
 import hemline_model
 from hemline_api.events import Prediction
+from hemline_api.topics import Topics
 from hemline_broker import Message, connect
 from hemline_store import Lake
 
-CLASSIFIER = "loop"
-IMAGES, PREDICTIONS = f"{CLASSIFIER}.images", f"{CLASSIFIER}.predictions"
 TOGETHER = 32
 PATIENCE_S = 300.0
 
@@ -94,16 +94,18 @@ class Service:
 
     def __init__(self, folder: Path, url: str) -> None:
         self.folder, self.url = folder, url
+        # A name of its own for each run: on a broker that lives longer, nothing of an earlier run is in the way.
+        self.topics = Topics(f"loop-{secrets.token_hex(4)}")
         folder.mkdir(parents=True, exist_ok=True)
-        lake = Lake(str(folder / "lake"), CLASSIFIER)
+        lake = Lake(str(folder / "lake"), self.topics.classifier)
         version = lake.models.publish(hemline_model.pretrained(), uid="bench")
         (folder / "rollout.json").write_text(json.dumps({"revision": 1, "stable": version}))
 
     async def prepare(self) -> None:
         """Make the topics, and a group that reads what is answered from now on."""
         async with connect(self.url) as broker:
-            await broker.ensure(IMAGES, "inference", start="oldest")
-            await broker.ensure(PREDICTIONS, "bench", start="new")
+            await broker.ensure(self.topics.images, "inference", start="oldest")
+            await broker.ensure(self.topics.predictions, "bench", start="new")
 
     async def send(self, encoded: Sequence[bytes], count: int, prefix: str) -> None:
         """Put a backlog on the broker."""
@@ -111,7 +113,7 @@ class Service:
             for start in range(0, count, TOGETHER):
                 numbers = range(start, min(start + TOGETHER, count))
                 await broker.send_many(
-                    IMAGES,
+                    self.topics.images,
                     [
                         Message(
                             encoded[n % len(encoded)],
@@ -136,7 +138,7 @@ class Service:
         try:
             async with (
                 connect(self.url) as broker,
-                broker.subscribe(PREDICTIONS, group="bench") as subscription,
+                broker.subscribe(self.topics.predictions, group="bench") as subscription,
                 asyncio.timeout(PATIENCE_S),
             ):
                 first = anext(aiter(subscription))
@@ -170,7 +172,7 @@ class Service:
         answers: list[Prediction] = []
         async with (
             connect(self.url) as broker,
-            broker.subscribe(PREDICTIONS, group="bench") as subscription,
+            broker.subscribe(self.topics.predictions, group="bench") as subscription,
             asyncio.timeout(PATIENCE_S),
         ):
             while len(answers) < count:
@@ -194,7 +196,7 @@ class Process:
         self.popen = subprocess.Popen(
             [
                 sys.executable, "-m", "hemline_inference", "--broker", service.url,
-                "--classifier", CLASSIFIER, "--lake", str(folder / "lake"),
+                "--classifier", service.topics.classifier, "--lake", str(folder / "lake"),
                 "--rollout", str(folder / "rollout.json"), "--cache", str(folder / "cache"),
                 "--http", self._address, "--threads", "1", "--log-level", "warning",
             ]
