@@ -275,16 +275,12 @@ def life(
         uid = stage.fine_tune(name, afterSamples=0)
         operator.start()
         try:
-            deadline = time.monotonic() + 120
-            while condition(stage.get(FINE_TUNE, name), "Promoted").get("reason") != "Promoted":
+            deadline = time.monotonic() + 180
+            while not settled(stage, name, current + 1):
                 assert time.monotonic() < deadline, (kill_after, operator.log.read_text()[-3000:])
                 if not operator.running:
                     operator.start()
                 time.sleep(0.1)
-            stage.cluster.wait(
-                "the document", lambda: stage.rollout().get("stable") == current + 1 or None
-            )
-            stage.wait_ready()
             writes = proxy.writes
         finally:
             operator.kill()
@@ -297,6 +293,16 @@ def life(
     assert len(jobs) == 1, kill_after
     assert len(player.jobs_that_ran()[uid]) == 1, kill_after
     return -1 if killed else writes
+
+
+def settled(stage: Stage, name: str, version: int) -> bool:
+    """The run's version is live, everywhere, and everything says so."""
+    return (
+        condition(stage.get(FINE_TUNE, name), "Promoted").get("reason") == "Promoted"
+        and stage.rollout().get("stable") == version
+        and condition(stage.get(CLASSIFIER), "Ready").get("reason") == "Serving"
+        and (stage.get(CLASSIFIER) or {})["status"]["liveVersion"] == version
+    )
 
 
 def test_the_api_server_is_restarted_underneath(

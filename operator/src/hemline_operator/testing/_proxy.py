@@ -74,6 +74,11 @@ class WriteProxy:
             await self._runner.cleanup()
         if self._session:
             await self._session.close()
+        # Watches of an operator that was killed: nobody reads them any more.
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def _pass(self, request: web.Request) -> web.StreamResponse:
         if self._session is None:
