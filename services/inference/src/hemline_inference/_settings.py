@@ -22,8 +22,8 @@ class Limits:
     decoded_bytes: int = 32 * _MIB
     """Bytes of one decoded batch: for 1024x1024 RGB it limits a batch to ten images."""
 
-    batches_in_flight: int = 5
-    """Batches between the broker and its acknowledgement: one decoding, one waiting, one in the engine, and two
+    batches_in_flight: int = 8
+    """Batches between the broker and its acknowledgement: one decoding, one waiting, one in the engine, and the rest
     being published, so that a slow commit does not starve the engine."""
 
     prefetch_images: int = 2048
