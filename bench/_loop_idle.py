@@ -13,6 +13,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 PATIENCE_S = 60.0
+# librdkafka would report on stderr that the broker, which ends before these clients, has gone.
+SILENT = {"log_level": 0}
 
 
 class Client:
@@ -20,13 +22,14 @@ class Client:
 
     def __init__(self, server: str, source: str, target: str) -> None:
         self._source = source
-        self._producer = Producer({"bootstrap.servers": server, "linger.ms": 0})
+        self._producer = Producer({"bootstrap.servers": server, "linger.ms": 0, **SILENT})
         self._consumer = Consumer(
             {
                 "bootstrap.servers": server,
                 "group.id": f"{target}.client-{random.getrandbits(32)}",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "latest",
+                **SILENT,
             }
         )
         assigned: list[object] = []
@@ -60,7 +63,7 @@ def measure(
     """Latencies of the service and of the bare loop, in seconds, image by image in turn."""
     run = f"{random.getrandbits(32):08x}"
     source, target = f"bare-{run}.images", f"bare-{run}.predictions"
-    admin = AdminClient({"bootstrap.servers": server})
+    admin = AdminClient({"bootstrap.servers": server, **SILENT})
     _wait(admin.create_topics([NewTopic(name, 1, 1) for name in (source, target)]))
     bare = subprocess.Popen(
         [

@@ -74,9 +74,13 @@ class Sample:
     cpu_s: float
     threads: dict[str, tuple[int, int]]
 
+    def images_since(self, before: "Sample") -> int:
+        """Images answered between two moments; a pass too short to be cut in two counts as one image."""
+        return max(1, self.answered - before.answered)
+
     def since(self, before: "Sample") -> Share:
         """What the busiest thread did; that is the engine's."""
-        images = self.answered - before.answered
+        images = self.images_since(before)
         running, queued = max(
             (
                 now[0] - before.threads.get(name, (0, 0))[0],
@@ -153,7 +157,7 @@ class Service:
             # Nothing else runs while the stream flows: what it wrote is read afterwards.
             await process.answered(count)
             status, rss_mb = process.status(), process.rss_mb()
-            cpu_us = (late.cpu_s - early.cpu_s) / (late.answered - early.answered) * 1e6
+            cpu_us = (late.cpu_s - early.cpu_s) / late.images_since(early) * 1e6
         finally:
             process.stop()
         answers += await self.read(count - len(answers))
@@ -222,7 +226,7 @@ class Process:
                 pass  # it is still starting
             if time.monotonic() > deadline:
                 raise SystemExit(f"error: {count} images were not answered in {PATIENCE_S:g} s")
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(0.1)
 
     def sample(self) -> Sample:
         """Now."""
