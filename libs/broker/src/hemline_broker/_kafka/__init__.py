@@ -9,9 +9,6 @@ URL: `kafka://host:9092,host:9092`. Options after `?`:
 - `group_protocol` (classic): `classic` is cooperative-sticky, `consumer` is KIP-848, `auto` asks the broker for it.
   The default is the one whose session a client sets: a dead consumer's messages go to another after `session_ms`.
 
-Known limit: in tests that kill and restart a single-node broker, the process was seen to end with SIGABRT, in
-librdkafka 2.16 by all appearance, once under each group protocol in four runs; the cause is not found yet.
-
 More options:
 
 - `session_ms` (10000): of the classic protocol, until a dead consumer's messages go to another.

@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     TopicCollection,
@@ -27,6 +26,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # the package 
 from hemline_broker._driver import Configuration, Start, TopicInfo
 from hemline_broker._errors import BrokerError, Denied, NotFound, Unavailable
 from hemline_broker._kafka._errors import is_denied, translate
+from hemline_broker._kafka._group_offsets import GroupOffsets
 from hemline_broker._kafka._settings import Settings
 from hemline_broker._message import DEFAULT_MAX_MESSAGE_BYTES
 
@@ -34,7 +34,6 @@ _log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 15.0
 _PATIENCE_S = 60.0
-_NO_OFFSET = -1001
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 
@@ -52,10 +51,15 @@ class KafkaAdmin:
             "socket.connection.setup.timeout.ms": 10_000,
         }
         self.client = AdminClient(configuration, logger=_log)
+        self._offsets = GroupOffsets(settings)
 
     def _note(self, error: KafkaError) -> None:
         if is_denied(error):
             self._denied = error
+
+    async def close(self) -> None:
+        """Close what reads the groups' offsets."""
+        await self._offsets.close()
 
     async def ping(self) -> None:
         """Ask for the cluster's nodes."""
@@ -126,10 +130,8 @@ class KafkaAdmin:
         if not missing:
             return
         offsets = [TopicPartition(topic, number, ends[number]) for number in missing]
-        request = ConsumerGroupTopicPartitions(group, offsets)
-        future = self.client.alter_consumer_group_offsets([request], request_timeout=_TIMEOUT_S)
         try:
-            await self._result(future[group], f"commit the start of group {group!r}")
+            await self._offsets.commit(group, offsets)
         except BrokerError as error:
             # The group has members, who committed their own start when they joined.
             if _code(error) not in (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP):
@@ -137,6 +139,7 @@ class KafkaAdmin:
 
     async def forget(self, group: str) -> None:
         """Delete a group."""
+        await self._offsets.forget(group)
         future = self.client.delete_consumer_groups([group], request_timeout=_TIMEOUT_S)[group]
         with suppress(NotFound):
             await self._result(future, f"delete group {group!r}")
@@ -217,17 +220,10 @@ class KafkaAdmin:
 
     async def _committed(self, group: str, parts: Sequence[TopicPartition]) -> Mapping[int, int]:
         """Partition → committed offset, where there is one."""
-        request = ConsumerGroupTopicPartitions(group, list(parts))
-        future = self.client.list_consumer_group_offsets([request], request_timeout=_TIMEOUT_S)
         try:
-            answer = await self._result(future[group], f"read the offsets of group {group!r}")
+            return await self._offsets.committed(group, parts, _TIMEOUT_S)
         except NotFound:
             return {}
-        return {
-            part.partition: part.offset
-            for part in answer.topic_partitions
-            if part.offset != _NO_OFFSET
-        }
 
     async def _ends(self, parts: Sequence[TopicPartition], spec: OffsetSpec) -> Mapping[int, int]:
         futures = self.client.list_offsets(dict.fromkeys(parts, spec), request_timeout=_TIMEOUT_S)

@@ -134,6 +134,7 @@ class KafkaDriver:
         await self._quick.close()
         if self._bulk is not None:
             await self._bulk.close()
+        await self._admin.close()
 
     def _producer_for(self, count: int) -> KafkaProducer:
         if count < _MANY:
