@@ -131,6 +131,16 @@ def test_one_class_may_not_pay_for_the_others():
     assert result.evaluations[0].worst_class_change == pytest.approx(-0.25)
 
 
+def test_a_class_just_below_its_floor_is_let_pass():
+    frozen = joined(
+        held_out("frozen", both=800, label=0),
+        held_out("frozen", both=57, gained=4, lost=19, neither=14, label=1),
+    )
+    result = judge(frozen, HEALED, CLASSES, GateSettings())
+    assert result.evaluations[0].worst_class_change == pytest.approx(-15 / 94)
+    assert result.verdict is Verdict.IMPROVED
+
+
 def test_a_class_with_few_samples_is_not_judged():
     frozen = joined(
         held_out("frozen", lost=19, label=1), held_out("frozen", both=5000, gained=19, label=0)
