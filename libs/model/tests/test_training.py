@@ -142,7 +142,7 @@ def test_fine_tuning_takes_in_what_is_new(base: Path, tmp_path: Path) -> None:
             yield images, np.concatenate([data.labels[rows]] * 2)
             step += 1
 
-    wanted = training.FineTuneSettings(steps=80)
+    wanted = training.FineTuneSettings(steps=80, learning_rate=3e-3)
     seen: list[int] = []
     model = training.fine_tune(
         base, batches_from, settings=wanted, on_step=lambda step, _: seen.append(step)

@@ -24,7 +24,7 @@ class DemoSettings:
     """One hard drift."""
     every: int = 1000
     """Labelled samples that make a fine-tune due."""
-    steps: int = 250
+    steps: int = 200
     """Training steps of a fine-tune."""
     seconds: float = 300.0
     """The stream ends after so long, if a new version has gone live by then."""
