@@ -66,7 +66,9 @@ def test_killed_at_every_act_one_trainer_runs(up) -> None:
     assert up.starts("mnist-ft-1") == 1
     assert lives > 10
     up.feed(5)
-    up.until(lambda: (up.status()["fine_tune"]["fresh"] or 0) >= 5, "new samples counted")
+    up.until(
+        lambda: (up.status().get("fine_tune", {}).get("fresh") or 0) >= 5, "new samples counted"
+    )
     assert up.kinds().count("FineTuneDue") == 1
 
 
