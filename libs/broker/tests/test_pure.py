@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import hemline_broker
-from hemline_broker import Delivery, InvalidOption, Message, Retry, new_id
+from hemline_broker import InvalidOption, Message, Retry, new_id
 from hemline_broker._check import judge_broker, judge_topic
 from hemline_broker._kafka._partition import Partition
 from hemline_broker._kafka._settings import Settings
 from hemline_broker._sqlite._chunks import CHUNK_BYTES, CHUNK_MESSAGES, decode, encode, split
 from hemline_broker._sqlite._claims import Claim, left, ranges
 from hemline_broker._url import BrokerURL
-
-
-class Nobody:
-    def settle(self, deliveries: Sequence[Delivery]) -> None: ...
-    def nack(self, delivery: Delivery, delay: float) -> None: ...
-    def reject(self, delivery: Delivery, reason: str) -> None: ...
-    def extend(self, delivery: Delivery, seconds: float) -> None: ...
 
 
 def test_exports() -> None:
@@ -52,22 +44,38 @@ def test_ids_sort_by_time_and_differ() -> None:
 def test_watermark_is_the_oldest_unfinished_offset(
     gaps: list[int], seed: int, data: st.DataObject
 ) -> None:
+    """Delivered in runs, done one by one and in parts of runs, in any order."""
     offsets = [sum(gaps[: place + 1]) for place in range(len(gaps))]
     part = Partition("t", 0)
-    for offset in offsets:
-        part.delivered(Delivery(Message(b""), "t", 1, part, offset, Nobody()))
-    order = offsets.copy()
-    random.Random(seed).shuffle(order)
+    pieces: list[list[int]] = []
+    start = 0
+    while start < len(offsets):
+        end = start + data.draw(st.integers(1, 20))
+        part.delivered(offsets[start:end])
+        while start < min(end, len(offsets)):
+            size = data.draw(st.integers(1, 20))
+            pieces.append(offsets[start : min(start + size, end)])
+            start += len(pieces[-1])
+    random.Random(seed).shuffle(pieces)
     done: set[int] = set()
-    for offset in order[: data.draw(st.integers(0, len(order)))]:
-        part.done(offset)
-        part.done(offset)  # twice does nothing
-        done.add(offset)
+    for piece in pieces[: data.draw(st.integers(0, len(pieces)))]:
+        covers = offsets[: len(done) + len(piece)] == sorted(done | set(piece))
+        after = part.after(piece)
+        part.done(piece[0], len(piece))
+        part.done(piece[0], len(piece))  # twice does nothing
+        done |= set(piece)
         unfinished = [each for each in offsets if each not in done]
+        wanted = unfinished[0] if unfinished else offsets[-1] + 1
         if unfinished and unfinished[0] == offsets[0]:
             assert part.watermark is None
         else:
-            assert part.watermark == (unfinished[0] if unfinished else offsets[-1] + 1)
+            assert part.watermark == wanted
+        if covers:
+            assert after == wanted
+        elif after is not None:
+            assert all(offset < after for offset in piece)
+    part.done(10**9)  # never delivered
+    part.done(-1)
 
 
 @given(st.sets(st.integers(0, 200)))
@@ -181,6 +189,18 @@ def test_kafka_security() -> None:
             kafka("", **wrong)
     with pytest.raises(InvalidOption):
         kafka("?security=plaintext&sasl=plain", USERNAME="u", PASSWORD="p")
+
+
+def test_kafka_certificates_come_as_text_or_as_files() -> None:
+    text = kafka("", CA_PEM="authority", CERT_PEM="mine", KEY_PEM="secret-word")
+    assert text.client["security.protocol"] == "SSL"
+    assert text.client["ssl.ca.pem"] == "authority"
+    assert text.client["ssl.certificate.pem"] == "mine"
+    assert text.client["ssl.key.pem"] == "secret-word"
+    assert "secret-word" not in repr(text)
+    both = kafka("", CA_PEM="authority", CA_FILE="/ca.pem")
+    assert both.client["ssl.ca.location"] == "/ca.pem"
+    assert "ssl.ca.pem" not in both.client
 
 
 def test_check_names_what_loses_messages() -> None:

@@ -5,7 +5,8 @@ URL: `kafka://host:9092,host:9092`. Options after `?`:
 - `security` (plaintext, ssl, sasl_plaintext, sasl_ssl), `sasl` (plain, scram-sha-256, scram-sha-512, oauthbearer),
   `ca` (PEM file). The same come from `HEMLINE_KAFKA_SECURITY_PROTOCOL`, `HEMLINE_KAFKA_SASL_MECHANISM` and
   `HEMLINE_KAFKA_CA_FILE`; secrets only from `HEMLINE_KAFKA_USERNAME`, `_PASSWORD`, `_CERT_FILE`, `_KEY_FILE`,
-  `_KEY_PASSWORD`, `_OAUTH_TOKEN_URL`.
+  `_KEY_PASSWORD`, `_OAUTH_TOKEN_URL`. Instead of files, `_CA_PEM`, `_CERT_PEM` and `_KEY_PEM` hold the text itself, as
+  a Kubernetes Secret gives it.
 - `group_protocol` (classic): `classic` is cooperative-sticky, `consumer` is KIP-848, `auto` asks the broker for it.
   The default is the one whose session a client sets: a dead consumer's messages go to another after `session_ms`.
 

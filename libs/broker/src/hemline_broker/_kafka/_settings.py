@@ -98,20 +98,23 @@ def _security(options: Options, environment: Mapping[str, str]) -> dict[str, Any
     usual = "plaintext"
     if mechanism is not None:
         usual = "sasl_ssl"
-    elif ca or variable("CERT_FILE"):
+    elif any((ca, variable("CA_PEM"), variable("CERT_FILE"), variable("CERT_PEM"))):
         usual = "ssl"
     protocol = options.choice("security", _PROTOCOLS, _low(variable("SECURITY_PROTOCOL")) or usual)
     found: dict[str, Any] = {}
     if protocol != "PLAINTEXT":
         found["security.protocol"] = protocol
     if protocol.endswith("SSL"):
-        files = {
+        secure = {
             "ssl.ca.location": ca or None,
+            "ssl.ca.pem": None if ca else variable("CA_PEM"),
             "ssl.certificate.location": variable("CERT_FILE"),
+            "ssl.certificate.pem": None if variable("CERT_FILE") else variable("CERT_PEM"),
             "ssl.key.location": variable("KEY_FILE"),
+            "ssl.key.pem": None if variable("KEY_FILE") else variable("KEY_PEM"),
             "ssl.key.password": variable("KEY_PASSWORD"),
         }
-        found.update({name: value for name, value in files.items() if value})
+        found.update({name: value for name, value in secure.items() if value})
     if protocol.startswith("SASL"):
         mechanism = mechanism or "PLAIN"
         found["sasl.mechanism"] = mechanism
