@@ -34,7 +34,7 @@ RULES: Final = (
 
 OPTIONAL_RULES: Final = (
     _rule("kafka.strimzi.io", ["kafkatopics", "kafkausers"], "create", "patch"),
-    _rule("keda.sh", ["scaledobjects"], "create", "patch"),
+    _rule("keda.sh", ["scaledobjects", "triggerauthentications"], "create", "patch", "delete"),
     _rule("monitoring.coreos.com", ["podmonitors"], "create", "patch"),
 )
 """What it does where Strimzi, KEDA and the Prometheus operator are: leave out what is not there."""
@@ -97,7 +97,7 @@ def _deployment(namespace: str, *, cluster_wide: bool) -> Object:
             "periodSeconds": 20,
             "timeoutSeconds": 5,
         },
-        "readinessProbe": {"httpGet": {"path": "/healthz", "port": "http"}, "periodSeconds": 5},
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 5},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

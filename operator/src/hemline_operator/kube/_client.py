@@ -151,9 +151,11 @@ class KubeApi:
             parameters={"fieldManager": self._manager},
         )
 
-    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str) -> None:
-        """Delete the object that has this uid; nothing happens where it is gone."""
-        options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str | None) -> None:
+        """Delete the object that has this uid (None: any); nothing happens where it is gone."""
+        options: dict[str, Any] = {"propagationPolicy": "Background"}
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
         try:
             await self._call("DELETE", kind.path(namespace, name), body=options)
         except Missing:

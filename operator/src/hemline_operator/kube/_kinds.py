@@ -21,6 +21,7 @@ __all__ = [
     "SCALED_OBJECT",
     "SERVICE",
     "SERVICE_ACCOUNT",
+    "TRIGGER_AUTHENTICATION",
     "VOLUME_CLAIM",
     "Kind",
     "kind_of",
@@ -66,6 +67,9 @@ JOB: Final = Kind("batch", "v1", "Job", "jobs")
 KAFKA_TOPIC: Final = Kind("kafka.strimzi.io", "v1", "KafkaTopic", "kafkatopics")
 KAFKA_USER: Final = Kind("kafka.strimzi.io", "v1", "KafkaUser", "kafkausers")
 SCALED_OBJECT: Final = Kind("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects")
+TRIGGER_AUTHENTICATION: Final = Kind(
+    "keda.sh", "v1alpha1", "TriggerAuthentication", "triggerauthentications"
+)
 POD_MONITOR: Final = Kind("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors")
 
 KINDS: Final = (
@@ -82,6 +86,7 @@ KINDS: Final = (
     KAFKA_TOPIC,
     KAFKA_USER,
     SCALED_OBJECT,
+    TRIGGER_AUTHENTICATION,
     POD_MONITOR,
 )
 _BY_NAME: Final = {kind.name: kind for kind in KINDS}

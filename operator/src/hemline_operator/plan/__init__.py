@@ -1,7 +1,7 @@
 """What to do for a classifier, decided without I/O: ``plan(observed, platform)``."""
 
 from hemline_operator.plan._actions import Action, Announce, Apply, Create, Delete, Patch, Plan
-from hemline_operator.plan._children import desired, optional
+from hemline_operator.plan._children import desired
 from hemline_operator.plan._compare import contains
 from hemline_operator.plan._names import (
     CLASSIFIER_LABEL,
@@ -26,6 +26,7 @@ from hemline_operator.plan._observed import (
     Unknown,
     VersionCount,
 )
+from hemline_operator.plan._optional import optional
 from hemline_operator.plan._plan import plan
 from hemline_operator.plan._platform import Capabilities, Images, Platform
 from hemline_operator.plan._pod_state import ready_pods

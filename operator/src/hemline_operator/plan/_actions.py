@@ -40,12 +40,12 @@ class Patch:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Delete the object of this uid."""
+    """Delete the object of this uid; None: whichever has the name. One that is gone is as good."""
 
     kind: Kind
     namespace: str
     name: str
-    uid: str
+    uid: str | None
 
 
 @dataclass(frozen=True, slots=True)

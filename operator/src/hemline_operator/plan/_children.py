@@ -1,10 +1,9 @@
 """What should be there for a classifier: one pure function for create, update, resume and resync alike."""
 
-from typing import Any, Final
+from typing import Any
 
-from hemline_api.resources import BrokerType, ClassifierSpec, Mode, PodSettings
+from hemline_api.resources import ClassifierSpec, Mode, PodSettings
 from hemline_api.rollout import Rollout
-from hemline_api.topics import Topics
 from hemline_operator.plan._compare import sealed
 from hemline_operator.plan._names import ROLLOUT_FILE, Key, Owner, component_labels
 from hemline_operator.plan._platform import Platform
@@ -15,18 +14,14 @@ from hemline_operator.plan._pods import (
     ROLLOUT_PATH,
     Container,
     broker_url,
-    kafka_user,
     lake_uri,
     pod_spec,
     probe,
 )
 
-__all__ = ["desired", "optional"]
+__all__ = ["child", "desired"]
 
 Object = dict[str, Any]
-
-_MAX_MESSAGE_BYTES: Final = 15_728_640
-_HOUR_MS: Final = 3_600_000
 
 
 def desired(
@@ -38,9 +33,8 @@ def desired(
     again goes on from it.
     """
     children = [
-        _object("v1", "ServiceAccount", key, key.account, "account", owner)
-        | {"automountServiceAccountToken": False},
-        _object("v1", "ConfigMap", key, key.rollout, "rollout", None)
+        _account(key, owner, spec),
+        child("v1", "ConfigMap", key, key.rollout, "rollout", None)
         | {"data": {ROLLOUT_FILE: rollout.to_json().decode()}},
     ]
     if spec.storage.uri is None:
@@ -54,24 +48,10 @@ def desired(
     return [sealed(child) for child in children]
 
 
-def optional(key: Key, owner: Owner, spec: ClassifierSpec, platform: Platform) -> list[Object]:
-    """Children of kinds that other operators bring, as far as this cluster serves them."""
-    can = platform.capabilities
-    children: list[Object] = []
-    if spec.broker.strimzi_cluster and can.kafka_topic:
-        children += _topics(key, spec, can.kafka_topic)
-    if spec.broker.strimzi_cluster and spec.broker.sasl and can.kafka_user:
-        children.append(_user(key, spec, can.kafka_user))
-    if spec.inference.autoscaling.mode is Mode.ENABLED and can.scaled_object:
-        children.append(_scaled_object(key, owner, spec, can.scaled_object))
-    if can.pod_monitor:
-        children.append(_pod_monitor(key, owner, can.pod_monitor))
-    return [sealed(child) for child in children]
-
-
-def _object(
+def child(
     api_version: str, kind: str, key: Key, name: str, component: str, owner: Owner | None
 ) -> Object:
+    """An object of a classifier, with nothing but its head."""
     meta: Object = {
         "name": name,
         "namespace": key.namespace,
@@ -82,6 +62,14 @@ def _object(
     return {"apiVersion": api_version, "kind": kind, "metadata": meta}
 
 
+def _account(key: Key, owner: Owner, spec: ClassifierSpec) -> Object:
+    account = child("v1", "ServiceAccount", key, key.account, "account", owner)
+    if spec.service_account.annotations:
+        account["metadata"]["annotations"] = dict(spec.service_account.annotations)
+    # The pods ask nothing of Kubernetes. What gives them a cloud's identity mounts a token of its own.
+    return account | {"automountServiceAccountToken": False}
+
+
 def _volume_claim(key: Key, spec: ClassifierSpec) -> Object:
     claim: Object = {
         "accessModes": [spec.storage.access_mode],
@@ -89,12 +77,12 @@ def _volume_claim(key: Key, spec: ClassifierSpec) -> Object:
     }
     if spec.storage.storage_class_name:
         claim["storageClassName"] = spec.storage.storage_class_name
-    return _object("v1", "PersistentVolumeClaim", key, key.lake, "lake", None) | {"spec": claim}
+    return child("v1", "PersistentVolumeClaim", key, key.lake, "lake", None) | {"spec": claim}
 
 
 def _service(key: Key, owner: Owner) -> Object:
     # Headless: a gRPC client that knows every pod balances over them, one that knows a virtual address does not.
-    return _object("v1", "Service", key, key.serve, "serve", owner) | {
+    return child("v1", "Service", key, key.serve, "serve", owner) | {
         "spec": {
             "clusterIP": "None",
             "selector": _selector(key, "serve"),
@@ -129,7 +117,7 @@ def _deployment(
     # Left out, so that whoever scales the Deployment owns the field.
     if replicas is not None:
         spec["replicas"] = replicas
-    return _object("apps/v1", "Deployment", key, name, component, owner) | {"spec": spec}
+    return child("apps/v1", "Deployment", key, name, component, owner) | {"spec": spec}
 
 
 def _probes(*, start_seconds: int) -> dict[str, Object]:
@@ -250,103 +238,3 @@ def _serve(key: Key, owner: Owner, spec: ClassifierSpec, platform: Platform) -> 
     )
     pod = pod_spec(key, spec, platform, settings, container, before=[fill])
     return _deployment(key, owner, "serve", key.serve, pod, replicas=settings.replicas)
-
-
-def _topics(key: Key, spec: ClassifierSpec, version: str) -> list[Object]:
-    return [
-        _object(f"kafka.strimzi.io/{version}", "KafkaTopic", key, topic, "topic", None)
-        | {
-            "metadata": {
-                "name": topic,
-                "namespace": key.namespace,
-                "labels": component_labels(key, "topic")
-                | {"strimzi.io/cluster": spec.broker.strimzi_cluster},
-            },
-            "spec": {
-                "partitions": spec.topics.partitions,
-                "replicas": spec.topics.replicas,
-                "config": {
-                    "retention.ms": spec.topics.retention_hours * _HOUR_MS,
-                    "max.message.bytes": _MAX_MESSAGE_BYTES,
-                },
-            },
-        }
-        for topic in Topics(key.name, key.namespace).all()
-    ]
-
-
-def _user(key: Key, spec: ClassifierSpec, version: str) -> Object:
-    prefix = f"{key.namespace}.{key.name}."
-    allow = {
-        "topic": ["Read", "Write", "Describe", "DescribeConfigs"],
-        "group": ["Read", "Describe"],
-    }
-    user = _object(
-        f"kafka.strimzi.io/{version}", "KafkaUser", key, kafka_user(key), "user", None
-    ) | {
-        "spec": {
-            "authentication": {"type": "scram-sha-512"},
-            "authorization": {
-                "type": "simple",
-                "acls": [
-                    {
-                        "resource": {"type": kind, "name": prefix, "patternType": "prefix"},
-                        "operations": operations,
-                    }
-                    for kind, operations in allow.items()
-                ],
-            },
-        }
-    }
-    user["metadata"]["labels"]["strimzi.io/cluster"] = spec.broker.strimzi_cluster
-    return user
-
-
-def _scaled_object(key: Key, owner: Owner, spec: ClassifierSpec, version: str) -> Object:
-    scaling = spec.inference.autoscaling
-    images = Topics(key.name, key.namespace).images
-    if spec.broker.type is BrokerType.PUB_SUB:
-        trigger: Object = {
-            "type": "gcp-pubsub",
-            "metadata": {
-                "subscriptionName": f"projects/{spec.broker.address}/subscriptions/{images}.inference",
-                "mode": "SubscriptionSize",
-                "value": str(scaling.lag),
-            },
-        }
-    else:
-        trigger = {
-            "type": "kafka",
-            "metadata": {
-                "bootstrapServers": spec.broker.address,
-                "consumerGroup": f"{images}.inference",
-                "topic": images,
-                "lagThreshold": str(scaling.lag),
-                "offsetResetPolicy": "earliest",
-            },
-        }
-    return _object(f"keda.sh/{version}", "ScaledObject", key, key.inference, "inference", owner) | {
-        "spec": {
-            "scaleTargetRef": {"name": key.inference},
-            "minReplicaCount": scaling.min_replicas,
-            "maxReplicaCount": scaling.max_replicas,
-            "triggers": [trigger],
-        }
-    }
-
-
-def _pod_monitor(key: Key, owner: Owner, version: str) -> Object:
-    return _object(
-        f"monitoring.coreos.com/{version}", "PodMonitor", key, key.monitor, "monitor", owner
-    ) | {
-        "spec": {
-            "selector": {
-                "matchLabels": {
-                    "app.kubernetes.io/part-of": "hemline",
-                    "app.kubernetes.io/instance": key.name,
-                }
-            },
-            "podMetricsEndpoints": [{"port": "http", "path": "/metrics"}],
-            "podTargetLabels": ["app.kubernetes.io/instance"],
-        }
-    }

@@ -7,15 +7,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from hemline_api.report import TrainingReport
-from hemline_api.resources import ClassifierSpec, ClassifierStatus
+from hemline_api.resources import ClassifierSpec, ClassifierStatus, Mode
 from hemline_operator.kube import CLASSIFIER, FINE_TUNE
 from hemline_operator.lifecycle import Change, judge
 from hemline_operator.plan import _pod_state
-from hemline_operator.plan._actions import Action, Announce, Apply, Patch, Plan
-from hemline_operator.plan._children import desired, optional
+from hemline_operator.plan._actions import Action, Announce, Apply, Delete, Patch, Plan
+from hemline_operator.plan._children import desired
 from hemline_operator.plan._compare import contains
 from hemline_operator.plan._conditions import (
     Finding,
+    condition,
     merged,
     moment,
     parse_moment,
@@ -32,6 +33,7 @@ from hemline_operator.plan._health import findings, invalid, selector_text
 from hemline_operator.plan._job import job
 from hemline_operator.plan._names import Owner
 from hemline_operator.plan._observed import AskSummary, Observed, Question, Summary, Unknown
+from hemline_operator.plan._optional import optional, scaling_ends
 from hemline_operator.plan._platform import Platform
 from hemline_operator.plan._runs import Attempt, Run, describe, last_attempt, runs_of
 from hemline_operator.plan._serving import (
@@ -113,7 +115,8 @@ class _Planning:
             observed, self.spec, self.platform, pods, serving.rollout.revision, problem
         )
         # A decision about what serves is on record before anything that follows from it, and a run's end after it.
-        actions: list[Action] = [*_status(observed, self.classifier, wanted, conditions)]
+        actions: list[Action] = [*self._unscale()]
+        actions += _status(observed, self.classifier, wanted, conditions)
         actions += [*self.told, *self._children(serving)]
         revision = serving.rollout.revision
         every = self.platform.nudge_seconds
@@ -235,6 +238,13 @@ class _Planning:
             wanted["freshSamples"] = summary.fresh_labelled
             wanted["liveAccuracy"] = _accuracy(summary, serving.rollout.stable)
         return wanted
+
+    def _unscale(self) -> list[Delete]:
+        # The condition is the record of what was applied: it goes once the objects are gone.
+        was_scaled = condition(self.classifier, "Autoscaled") is not None
+        if was_scaled and self.spec.inference.autoscaling.mode is Mode.DISABLED:
+            return scaling_ends(self.observed.key)
+        return []
 
     def _children(self, serving: Serving) -> list[Action]:
         key, owner = self.observed.key, Owner.of(self.classifier)

@@ -9,7 +9,6 @@ from hemline_api.resources import (
     ClassifierSpec,
     Mode,
     PodSettings,
-    SaslMechanism,
 )
 from hemline_operator.plan._names import ROLLOUT_FILE, Key, component_labels
 from hemline_operator.plan._platform import Platform
@@ -124,26 +123,20 @@ def pod_spec(
     if settings.runtime_class_name:
         out["runtimeClassName"] = settings.runtime_class_name
     if spec.storage.uri is None and spec.storage.access_mode == "ReadWriteOnce":
-        # The volume is attached to one node: pods that need it go where the first of them went.
+        # The volume is attached to one node, so every pod goes where the first of them went. Only preferred, one that
+        # went elsewhere would wait for the volume for ever, without a word of why.
         out["affinity"] = {"podAffinity": _same_node(key)}
     return out
 
 
 def _same_node(key: Key) -> Object:
     labels = component_labels(key, "any")
+    names = ("app.kubernetes.io/instance", "app.kubernetes.io/part-of")
     return {
-        "preferredDuringSchedulingIgnoredDuringExecution": [
+        "requiredDuringSchedulingIgnoredDuringExecution": [
             {
-                "weight": 100,
-                "podAffinityTerm": {
-                    "topologyKey": "kubernetes.io/hostname",
-                    "labelSelector": {
-                        "matchLabels": {
-                            name: labels[name]
-                            for name in ("app.kubernetes.io/instance", "app.kubernetes.io/part-of")
-                        }
-                    },
-                },
+                "topologyKey": "kubernetes.io/hostname",
+                "labelSelector": {"matchLabels": {name: labels[name] for name in names}},
             }
         ]
     }
@@ -170,7 +163,7 @@ def _container(
     ]
     if container.broker:
         environment += _broker_environment(key, spec)
-        if _broker_secret(key, spec):
+        if _key_file(spec):
             mounts.append({"name": "broker", "mountPath": _BROKER, "readOnly": True})
     out: Object = {
         "name": container.name,
@@ -207,15 +200,14 @@ def _volumes(
         volumes.append({"name": "work", "emptyDir": {}})
     if rollout:
         volumes.append({"name": "rollout", "configMap": {"name": key.rollout}})
-    if broker and (secret := _broker_secret(key, spec)):
-        volumes.append({"name": "broker", "secret": {"secretName": secret}})
+    if broker and _key_file(spec):
+        volumes.append({"name": "broker", "secret": {"secretName": spec.broker.secret_name}})
     return volumes
 
 
-def _broker_secret(key: Key, spec: ClassifierSpec) -> str | None:
-    if spec.broker.secret_name:
-        return spec.broker.secret_name
-    return kafka_user(key) if spec.broker.sasl and spec.broker.strimzi_cluster else None
+def _key_file(spec: ClassifierSpec) -> bool:
+    """Whether credentials come as a file: Google's libraries read their key from one."""
+    return spec.broker.type is BrokerType.PUB_SUB and spec.broker.secret_name is not None
 
 
 def kafka_user(key: Key) -> str:
@@ -223,35 +215,52 @@ def kafka_user(key: Key) -> str:
     return f"{key.namespace}.{key.name}"
 
 
+def authority_secret(spec: ClassifierSpec) -> str | None:
+    """The Secret whose ca.crt may say whom to trust; for Strimzi the one that it makes for a cluster."""
+    if spec.broker.secret_name:
+        return spec.broker.secret_name
+    cluster = spec.broker.strimzi_cluster
+    return f"{cluster}-cluster-ca-cert" if cluster else None
+
+
 def _broker_environment(key: Key, spec: ClassifierSpec) -> list[Object]:
-    secret = _broker_secret(key, spec)
-    if spec.broker.type is BrokerType.PUB_SUB:
-        if not secret:
-            return []
+    """Settings as ``hemline_broker`` reads them. An entry that a Secret may lack leaves its variable unset."""
+    broker = spec.broker
+    if broker.type is BrokerType.PUB_SUB:
+        if not _key_file(spec):
+            return []  # the pods' account: workload identity
         return [{"name": "GOOGLE_APPLICATION_CREDENTIALS", "value": f"{_BROKER}/key.json"}]
-    tls = spec.broker.tls is Mode.ENABLED
-    protocol = ("SASL_" if spec.broker.sasl else "") + ("SSL" if tls else "PLAINTEXT")
+    tls = broker.tls is Mode.ENABLED
+    protocol = ("SASL_" if broker.sasl else "") + ("SSL" if tls else "PLAINTEXT")
     if protocol == "PLAINTEXT":
         return []
     environment: list[Object] = [{"name": "HEMLINE_KAFKA_SECURITY_PROTOCOL", "value": protocol}]
-    if tls and spec.broker.secret_name:
-        environment.append({"name": "HEMLINE_KAFKA_CA_FILE", "value": f"{_BROKER}/ca.crt"})
-    if spec.broker.sasl and secret:
-        environment.append(
-            {"name": "HEMLINE_KAFKA_SASL_MECHANISM", "value": _mechanism(spec.broker.sasl)}
-        )
-        environment.append(
-            _from_secret("HEMLINE_KAFKA_USERNAME", secret, "username")
-            if spec.broker.secret_name
-            else {"name": "HEMLINE_KAFKA_USERNAME", "value": secret}
-        )
-        environment.append(_from_secret("HEMLINE_KAFKA_PASSWORD", secret, "password"))
+    if tls and (authority := authority_secret(spec)):
+        environment.append(_from_secret("HEMLINE_KAFKA_CA_PEM", authority, "ca.crt", optional=True))
+    if tls and broker.secret_name:
+        environment += [
+            _from_secret("HEMLINE_KAFKA_CERT_PEM", broker.secret_name, "tls.crt", optional=True),
+            _from_secret("HEMLINE_KAFKA_KEY_PEM", broker.secret_name, "tls.key", optional=True),
+        ]
+    if broker.sasl:
+        mechanism = {"name": "HEMLINE_KAFKA_SASL_MECHANISM", "value": broker.sasl.value}
+        environment += [mechanism, *_login(key, broker.secret_name)]
     return environment
 
 
-def _mechanism(mechanism: SaslMechanism) -> str:
-    return mechanism.value
+def _login(key: Key, secret: str | None) -> list[Object]:
+    # Strimzi's Secret of a user holds the password alone: the name is known.
+    user = kafka_user(key)
+    return [
+        _from_secret("HEMLINE_KAFKA_USERNAME", secret, "username")
+        if secret
+        else {"name": "HEMLINE_KAFKA_USERNAME", "value": user},
+        _from_secret("HEMLINE_KAFKA_PASSWORD", secret or user, "password"),
+    ]
 
 
-def _from_secret(variable: str, secret: str, entry: str) -> Object:
-    return {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": entry}}}
+def _from_secret(variable: str, secret: str, entry: str, *, optional: bool = False) -> Object:
+    reference: Object = {"name": secret, "key": entry}
+    if optional:
+        reference["optional"] = True
+    return {"name": variable, "valueFrom": {"secretKeyRef": reference}}

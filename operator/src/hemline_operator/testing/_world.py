@@ -287,7 +287,8 @@ class World:
                         raise AssertionError(f"{action.name} was planned from version {version}")
                     self._merge(action.kind.name, action.name, action.changes)
             case Delete():
-                self.delete(action.kind.name, action.name)
+                if (action.kind.name, action.name) in self.objects:
+                    self.delete(action.kind.name, action.name)
             case Announce():
                 told = (action.about["metadata"]["name"], action.reason, action.message)
                 self.events[told] = self.events.get(told, 0) + 1

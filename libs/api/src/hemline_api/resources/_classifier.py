@@ -31,6 +31,7 @@ __all__ = [
     "SamplesSpec",
     "SaslMechanism",
     "ServeSpec",
+    "ServiceAccountSpec",
     "StorageSpec",
     "TopicsSpec",
     "TrainerSpec",
@@ -86,7 +87,8 @@ class BrokerSpec(Resource):
     )
     tls: Mode = Field(
         default=Mode.DISABLED,
-        description="Enabled: Kafka is spoken to in TLS; ca.crt of the Secret, else the system's authorities.",
+        description="Enabled: Kafka is spoken to in TLS. Trusted is the ca.crt of the Secret or of Strimzi's cluster, "
+        "else the system's authorities.",
     )
     sasl: SaslMechanism | None = Field(
         default=None,
@@ -94,8 +96,8 @@ class BrokerSpec(Resource):
     )
     secret_name: ObjectName | None = Field(
         default=None,
-        description="Secret with credentials: username, password and ca.crt for Kafka, key.json for Pub/Sub "
-        "(unset there: workload identity).",
+        description="Secret with credentials. For Kafka what there is of username and password (sasl), ca.crt (tls), "
+        "tls.crt and tls.key (a client certificate); for Pub/Sub key.json (unset: workload identity).",
     )
     strimzi_cluster: Name | None = Field(
         default=None,
@@ -164,6 +166,18 @@ class StorageSpec(Resource):
     secret_name: ObjectName | None = Field(
         default=None,
         description="Secret with the object store's credentials as environment variables; unset: workload identity.",
+    )
+
+
+class ServiceAccountSpec(Resource):
+    """The service account of the pods: <name>-hemline. It has no rights in Kubernetes."""
+
+    annotations: Annotated[
+        dict[str, Annotated[str, Field(max_length=1024)]], Field(max_length=16)
+    ] = Field(
+        default_factory=dict,
+        description="Its annotations, such as those that bind it to an identity of a cloud: "
+        "iam.gke.io/gcp-service-account, eks.amazonaws.com/role-arn.",
     )
 
 
@@ -345,6 +359,11 @@ class ClassifierSpec(Resource):
     topics: TopicsSpec = Field(default_factory=TopicsSpec, description="The topics of the stream.")
     storage: StorageSpec = Field(
         default_factory=StorageSpec, description="Where samples and models are kept."
+    )
+    service_account: ServiceAccountSpec = Field(
+        default_factory=ServiceAccountSpec,
+        description="The service account of the pods: who they are to a broker or an object store that knows "
+        "workload identities.",
     )
     inference: InferenceSpec = Field(
         default_factory=InferenceSpec, description="The pods that answer images."
