@@ -57,7 +57,7 @@ def operator(
         float, typer.Option(min=1.0, help="Seconds that a watch may be behind.")
     ] = _DEFAULT.stale_seconds,
     http: Annotated[
-        str, typer.Option(help="Address of /metrics, /healthz and /status.")
+        str, typer.Option(help="Address of /metrics, /healthz, /readyz and /status.")
     ] = _DEFAULT.http,
     log_format: Annotated[str, typer.Option(help="json or text.")] = _DEFAULT.log_format,
     log_level: Annotated[

@@ -1,5 +1,6 @@
-"""Which kinds of other operators the cluster serves."""
+"""Which kinds the cluster serves: the operator's own, and those of other operators."""
 
+from hemline_operator.driver._cache import OWN
 from hemline_operator.kube import (
     KAFKA_TOPIC,
     KAFKA_USER,
@@ -10,7 +11,23 @@ from hemline_operator.kube import (
 )
 from hemline_operator.plan import Capabilities
 
-__all__ = ["discover"]
+__all__ = ["discover", "missing_definitions"]
+
+
+async def missing_definitions(api: KubeApi) -> str | None:
+    """Which of the operator's own kinds the cluster does not serve, in words; None: it serves them all.
+
+    Raises:
+        KubeError: it did not answer.
+    """
+    served: dict[str, tuple[str, ...]] = {}
+    for group in {kind.group for kind in OWN}:
+        served |= await api.served(group)
+    missing = [kind for kind in OWN if kind.version not in served.get(kind.name, ())]
+    if not missing:
+        return None
+    names = " and no ".join(f"{kind.name} {kind.version}" for kind in missing)
+    return f"the cluster serves no {names}: apply Hemline's custom resource definitions"
 
 
 async def discover(api: KubeApi) -> Capabilities:

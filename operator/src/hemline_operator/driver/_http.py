@@ -1,4 +1,4 @@
-"""/metrics, /healthz and /status of the operator."""
+"""/metrics, /healthz, /readyz and /status of the operator."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,6 +14,7 @@ async def serve(
     *,
     registry: CollectorRegistry,
     unhealthy: Callable[[], str | None],
+    unready: Callable[[], str | None],
     status: Callable[[], Mapping[str, Any]],
 ) -> web.AppRunner:
     """Serve until the runner is cleaned up.
@@ -22,6 +23,7 @@ async def serve(
         address: host:port.
         registry: what /metrics shows.
         unhealthy: the reason why the process should be started again; None: it is well.
+        unready: what it waits for before it can work; None: it works.
         status: what /status shows.
     """
 
@@ -31,8 +33,10 @@ async def serve(
         )
 
     async def healthz(_: web.Request) -> web.Response:
-        problem = unhealthy()
-        return web.Response(text=problem or "ok\n", status=503 if problem else 200)
+        return _verdict(unhealthy())
+
+    async def readyz(_: web.Request) -> web.Response:
+        return _verdict(unready())
 
     async def show(_: web.Request) -> web.Response:
         return web.json_response(dict(status()))
@@ -42,6 +46,7 @@ async def serve(
         [
             web.get("/metrics", metrics),
             web.get("/healthz", healthz),
+            web.get("/readyz", readyz),
             web.get("/status", show),
         ]
     )
@@ -50,3 +55,7 @@ async def serve(
     host, _, port = address.rpartition(":")
     await web.TCPSite(runner, host, int(port)).start()
     return runner
+
+
+def _verdict(problem: str | None) -> web.Response:
+    return web.Response(text=f"{problem or 'ok'}\n", status=503 if problem else 200)

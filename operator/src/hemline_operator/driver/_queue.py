@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from hemline_operator.kube import KubeError
 from hemline_operator.plan import Key
 
 __all__ = ["WorkQueue"]
@@ -101,10 +102,12 @@ class WorkQueue:
     async def _one(self, key: Key, work: Work) -> None:
         try:
             again = await work(key)
+        except KubeError as error:
+            again = self._backoff(key)
+            logger.warning("%s: %s; trying again in %.1f s", key, error, again)
         except Exception:
-            failures = self._failures[key] = self._failures.get(key, 0) + 1
-            again = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2 ** min(failures - 1, 16))
-            logger.exception("%s: failed %d times, trying again in %.1f s", key, failures, again)
+            again = self._backoff(key)
+            logger.exception("%s: trying again in %.1f s", key, again)
         else:
             self._failures.pop(key, None)
         finally:
@@ -112,3 +115,7 @@ class WorkQueue:
             self._wake.set()
         if again is not None:
             self.add(key, again)
+
+    def _backoff(self, key: Key) -> float:
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        return float(min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2 ** min(failures - 1, 16)))

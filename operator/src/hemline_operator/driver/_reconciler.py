@@ -10,7 +10,7 @@ from hemline_operator.driver._asker import Asker
 from hemline_operator.driver._cache import CHILDREN, Cache
 from hemline_operator.driver._metrics import OperatorMetrics
 from hemline_operator.driver._writer import Writer
-from hemline_operator.kube import CLASSIFIER, FINE_TUNE, JOB, POD, Conflict, KubeError
+from hemline_operator.kube import CLASSIFIER, FINE_TUNE, JOB, POD, Conflict, Ending
 from hemline_operator.plan import (
     GRPC_PORT,
     Capabilities,
@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 _ROUNDS: Final = 8
 _AFTER_CONFLICT: Final = 0.2
+_WHILE_ENDING: Final = 15.0
+"""Seconds for which a namespace that is being deleted is left alone: each child that goes would be made again, and be
+refused."""
 
 
 class Reconciler:
@@ -48,10 +51,13 @@ class Reconciler:
         self._writer = writer
         self._metrics = metrics
         self._platform = platform
+        self._ending: dict[str, float] = {}
 
-    def discovered(self, capabilities: Capabilities) -> None:
-        """Plan from now on with what the cluster was found to serve."""
+    def discovered(self, capabilities: Capabilities) -> bool:
+        """Plan from now on with what the cluster was found to serve; returns whether that is something else."""
+        before = self._platform.capabilities
         self._platform = replace(self._platform, capabilities=capabilities)
+        return before != capabilities
 
     async def reconcile(self, key: Key) -> float | None:
         """Look at one classifier; returns the seconds after which to look again.
@@ -59,6 +65,9 @@ class Reconciler:
         Raises:
             KubeError: the API refused a step. What was done before it stays, and the next look goes on from there.
         """
+        if (left := self._ending.get(key.namespace, 0.0) - time.monotonic()) > 0:
+            return left
+        self._ending.pop(key.namespace, None)
         started = time.perf_counter()
         outcome = "error"
         try:
@@ -74,8 +83,11 @@ class Reconciler:
             logger.debug("%s: %s", key, error)
             outcome = "conflict"
             return _AFTER_CONFLICT
-        except KubeError:
-            raise
+        except Ending as error:
+            logger.info("%s: left alone for now: %s", key, error)
+            outcome = "ending"
+            self._ending[key.namespace] = time.monotonic() + _WHILE_ENDING
+            return _WHILE_ENDING
         finally:
             self._metrics.reconciles.labels(outcome).inc()
             self._metrics.seconds.observe(time.perf_counter() - started)

@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Coroutine, Mapping
-from typing import Any
+from typing import Any, Final
 
 import kopf
 from aiohttp import web
@@ -12,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from hemline_operator.driver._asker import Asker
 from hemline_operator.driver._cache import Cache
-from hemline_operator.driver._discovery import discover
+from hemline_operator.driver._discovery import discover, missing_definitions
 from hemline_operator.driver._freshness import Freshness
 from hemline_operator.driver._http import serve
 from hemline_operator.driver._metrics import OperatorMetrics
@@ -28,10 +27,17 @@ __all__ = ["run"]
 
 logger = logging.getLogger(__name__)
 
+_DEFINITIONS_SECONDS: Final = 2.0
+
 
 async def run(settings: Settings) -> None:
-    """Run until SIGTERM."""
+    """Run until SIGTERM.
+
+    Raises:
+        kopf.LoginError: there is neither a service account nor a kubeconfig.
+    """
     operator = _Operator(settings)
+    await login(operator.watching)
     await kopf.operator(
         registry=registry(
             operator.cache,
@@ -64,6 +70,7 @@ class _Operator:
         )
         self.freshness = Freshness(self.api, self.cache, self.metrics, settings.namespaces)
         self.tasks: list[asyncio.Task[None]] = []
+        self.waiting: str | None = "starting"
         self.server: web.AppRunner | None = None
         self.metrics.queue.set_function(self.queue.overdue)
 
@@ -72,8 +79,10 @@ class _Operator:
             self.settings.http,
             registry=self.metrics.registry,
             unhealthy=self.unhealthy,
+            unready=lambda: self.waiting or self.unhealthy(),
             status=self.status,
         )
+        await self._await_definitions()
         self.tasks = [
             asyncio.create_task(self._named(name, coroutine), name=name)
             for name, coroutine in (
@@ -95,9 +104,9 @@ class _Operator:
     def unhealthy(self) -> str | None:
         for task in self.tasks:
             if task.done():
-                return f"{task.get_name()} has ended\n"
+                return f"{task.get_name()} has ended"
         if self.freshness.behind_seconds() > self.settings.stale_seconds:
-            return f"the watch of {self.freshness.slowest()} is dead\n"
+            return f"the watch of {self.freshness.slowest()} is dead"
         return None
 
     def status(self) -> Mapping[str, Any]:
@@ -106,6 +115,7 @@ class _Operator:
             "queue": len(self.queue),
             "overdue": self.queue.overdue(),
             "watching": self.seen.is_set(),
+            "waiting": self.waiting,
             "behindSeconds": round(self.freshness.behind_seconds(), 1),
         }
 
@@ -117,6 +127,20 @@ class _Operator:
             logger.exception("%s has ended", name)
             raise
 
+    async def _await_definitions(self) -> None:
+        # kopf looks once at its start for what can be watched, and would wait for ever for what comes later.
+        while True:
+            try:
+                problem = await missing_definitions(self.api)
+            except KubeError as error:
+                problem = str(error)
+            if problem is not None and problem != self.waiting:
+                logger.warning("waiting: %s", problem)
+            self.waiting = problem
+            if problem is None:
+                return
+            await asyncio.sleep(_DEFINITIONS_SECONDS)
+
     async def _work(self) -> None:
         # The first event comes when every index is complete: a look before that would see half of the world.
         await self.seen.wait()
@@ -125,23 +149,27 @@ class _Operator:
 
     async def _discover(self) -> None:
         try:
-            self.reconciler.discovered(await discover(self.api))
+            capabilities = await discover(self.api)
         except KubeError as error:
             logger.warning("what the cluster serves stays as it was last seen: %s", error)
+            return
+        if self.reconciler.discovered(capabilities):
+            logger.info("kinds of other operators that the cluster serves: %s", capabilities)
+            self._look_at_all()
+
+    def _look_at_all(self) -> None:
+        for key in self.cache.classifiers():
+            self.queue.add(key)
 
     async def _resync(self) -> None:
-        await self.seen.wait()
         while True:
             await asyncio.sleep(self.settings.resync_seconds)
-            started = time.monotonic()
-            await self._discover()
-            for key in self.cache.classifiers():
-                self.queue.add(key)
-            logger.debug("resync took %.2f s to queue", time.monotonic() - started)
+            self._look_at_all()
 
     async def _compare(self) -> None:
-        await self.seen.wait()
+        # Not only once the first event has come: a watch that never began is as dead as one that ended.
         while True:
             await asyncio.sleep(self.settings.freshness_seconds)
+            await self._discover()
             if await self.freshness.check():
                 logger.warning("a watch of %s is behind", self.freshness.slowest())

@@ -31,7 +31,7 @@ class Settings:
     """How long a watch may be behind before the process reports itself as unhealthy."""
 
     http: str = "0.0.0.0:9090"  # probes and Prometheus come from outside the pod
-    """Address of /metrics, /healthz and /status."""
+    """Address of /metrics, /healthz, /readyz and /status."""
 
     log_format: str = "json"
     """json or text."""

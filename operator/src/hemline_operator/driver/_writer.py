@@ -105,8 +105,7 @@ class Writer:
         except Exists:
             return
         except Missing as error:
-            # A namespace on its way out takes no new objects.
-            logger.info("%s", error)
+            logger.info("%s", error)  # the namespace is gone
 
     async def _patch(self, action: Patch) -> None:
         changes: dict[str, Any] = dict(action.changes)

@@ -3,6 +3,7 @@
 from hemline_operator.kube._client import KubeApi, Login
 from hemline_operator.kube._errors import (
     Conflict,
+    Ending,
     Exists,
     Forbidden,
     KubeError,
@@ -25,6 +26,7 @@ from hemline_operator.kube._kinds import (
     SCALED_OBJECT,
     SERVICE,
     SERVICE_ACCOUNT,
+    TRIGGER_AUTHENTICATION,
     VOLUME_CLAIM,
     Kind,
     kind_of,
@@ -45,8 +47,10 @@ __all__ = [
     "SCALED_OBJECT",
     "SERVICE",
     "SERVICE_ACCOUNT",
+    "TRIGGER_AUTHENTICATION",
     "VOLUME_CLAIM",
     "Conflict",
+    "Ending",
     "Exists",
     "Forbidden",
     "Kind",

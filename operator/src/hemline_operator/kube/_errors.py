@@ -6,6 +6,7 @@
     ├── Exists        an object of that name is there already
     ├── Missing       the object, or its kind, is not there
     ├── Forbidden     the operator's role lacks a rule
+    ├── Ending        its namespace is being deleted, and takes no new objects
     └── Refused       the server calls the object invalid
 
 ``retryable`` says whether the same call can succeed later without anybody changing anything.
@@ -16,6 +17,7 @@ from typing import Any, ClassVar, Final
 
 __all__ = [
     "Conflict",
+    "Ending",
     "Exists",
     "Forbidden",
     "KubeError",
@@ -58,6 +60,10 @@ class Forbidden(KubeError):
     """The operator's role lacks a rule."""
 
 
+class Ending(KubeError):
+    """The object's namespace is being deleted: it takes no new objects, whatever the operator's rights are."""
+
+
 class Refused(KubeError):
     """The server calls the object invalid."""
 
@@ -76,8 +82,16 @@ def error_for(status: int, body: Mapping[str, Any], what: str) -> KubeError:
         return Exists(message) if reason == "AlreadyExists" else Conflict(message)
     if status in (404, 410):
         return Missing(message)
+    if status == 403 and _namespace_is_ending(body):
+        return Ending(message)
     if status in (401, 403):
         return Forbidden(message)
     if status == 429 or status >= 500:
         return Unreachable(message)
     return Refused(message)
+
+
+def _namespace_is_ending(body: Mapping[str, Any]) -> bool:
+    details = body.get("details")
+    causes = details.get("causes") if isinstance(details, Mapping) else None
+    return any(one.get("reason") == "NamespaceTerminating" for one in causes or ())
