@@ -166,6 +166,6 @@ def test_on_a_terminal_it_is_drawn_until_ctrl_c(state: Path, world: World) -> No
         process.kill()
         process.wait()
         os.close(ours)
-    text = seen.decode()
+    text = seen.decode(errors="ignore")  # a read may end within a character
     assert "╭" in text
     assert "▇" in text
