@@ -51,6 +51,22 @@ def test_a_retraction_takes_back_and_a_later_label_gives_again(samples, rows):
     assert labels_of(samples, rows) == {"a": 2}
 
 
+def test_what_no_prediction_names_is_unanswered(samples, rows):
+    samples.append_images([rows.image(name, t=t) for t, name in enumerate("abcd")])
+    samples.append_predictions([rows.prediction("b", 1), rows.prediction("elsewhere", 1)])
+    assert samples.unanswered(received_since=rows.at(0)) == 3
+    assert samples.unanswered(received_since=rows.at(2)) == 2
+    samples.append_predictions([rows.prediction("c", 0), rows.prediction("c", 0, t=9)])
+    samples.append_images([rows.image("d", t=9)])
+    assert samples.unanswered(received_since=rows.at(0)) == 2
+    assert samples.unanswered(received_since=rows.at(4)) == 0
+
+
+def test_imports_are_never_unanswered(samples, rows):
+    samples.import_dataset("old", [ImportItem("x", b"data of x", "image/png", 1)])
+    assert samples.unanswered(received_since=rows.at(0)) == 0
+
+
 def test_a_label_may_come_before_its_image(samples, rows):
     samples.append_labels([rows.label("a", 1)])
     summary = samples.summary(rows.classes)

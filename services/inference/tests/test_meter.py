@@ -1,5 +1,7 @@
 """What /status says."""
 
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
 
 from hemline_inference._meter import Meter
@@ -27,6 +29,26 @@ def test_every_count_is_exported_under_its_declared_name() -> None:
     assert value("hemline_broker_lag_messages", labels) == 17
     assert value("hemline_broker_sent_messages_total", {"topic": "mnist.predictions"}) == 3
     assert meter.status()["waiting"] == 17
+
+
+def test_a_count_begins_at_nothing_so_that_its_first_event_shows() -> None:
+    metrics = Metrics()
+    Meter(metrics)
+    value = metrics.registry.get_sample_value
+    for reason in ("undecodable", "unsendable"):
+        assert value("hemline_inference_rejected_images_total", {"reason": reason}) == 0
+    for reason in ("missing", "damaged", "wrong_answers", "failed"):
+        assert value("hemline_inference_refused_versions_total", {"reason": reason}) == 0
+
+
+def test_the_age_of_an_answer_is_never_negative() -> None:
+    metrics = Metrics()
+    meter = Meter(metrics)
+    now = datetime.now(UTC)
+    meter.aged([now - timedelta(seconds=2), now + timedelta(minutes=1)], now)
+    value = metrics.registry.get_sample_value
+    assert value("hemline_inference_answer_age_seconds_sum") == 2
+    assert value("hemline_inference_answer_age_seconds_bucket", {"le": "1.0"}) == 1
 
 
 def test_versions_of_long_ago_are_no_longer_exported() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -128,7 +129,11 @@ async def test_images_are_answered_with_the_right_class_and_version(
         assert status["refused"] == {} and status["problem"] is None
         assert client.service.healthy() is None
         assert client.value("hemline_inference_revision_number") == 3
-        assert client.value("hemline_inference_serving_versions", version="1", role="stable") == 1
+        created = client.value(
+            "hemline_inference_model_created_seconds", version="1", role="stable"
+        )
+        assert created is not None and 0 < created <= time.time()
+        assert client.value("hemline_inference_answer_age_seconds_count") == 200
         counted = sum(
             client.value("hemline_inference_predictions_total", version="1", label=name) or 0
             for name in bench.names

@@ -217,13 +217,16 @@ def test_a_tag_keeps_the_snapshot_it_was_given_first(
     assert now.class_names[5] == "sandal"
 
 
-def test_the_summary_counts(served: tuple[Place, Stub, pb.Snapshot]) -> None:
+def test_the_summary_counts(
+    served: tuple[Place, Stub, pb.Snapshot], until: Callable[..., None]
+) -> None:
     place, stub, before = served
     summary = stub.GetSummary(pb.SummaryRequest(since=before))
     assert (summary.images, summary.labelled) == (OLD + NEW, OLD + NEW)
     assert (summary.stream_labelled, summary.fresh_labelled) == (NEW, NEW)
     assert sum(one.labelled for one in summary.classes) == OLD + NEW
-    assert place.serving.service.metric("hemline_serve_labelled_samples") == OLD + NEW
+    metric = place.serving.service.metric
+    until(lambda: metric("hemline_serve_labelled_samples") == OLD + NEW, what="the gauges follow")
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,15 @@ class Metric:
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
 
+    @property
+    def series(self) -> tuple[str, ...]:
+        """The names under which Prometheus has it."""
+        if self.kind == "counter":
+            return (f"{self.name}_total",)
+        if self.kind == "histogram":
+            return tuple(f"{self.name}_{part}" for part in ("bucket", "sum", "count"))
+        return (self.name,)
+
 
 # Messaging, seen by any service through the broker library's observer.
 BROKER_SENT = Metric(
@@ -77,6 +86,13 @@ INFERENCE_LATENCY = Metric(
     (),
     LATENCY_BUCKETS,
 )
+INFERENCE_ANSWER_AGE = Metric(
+    "hemline_inference_answer_age_seconds",
+    "histogram",
+    "From an image's CloudEvents time, set by its sender, to its answer being durable.",
+    (),
+    LATENCY_BUCKETS,
+)
 INFERENCE_BATCH = Metric(
     "hemline_inference_batch_images",
     "histogram",
@@ -101,10 +117,10 @@ INFERENCE_SWAP_SECONDS = Metric(
 INFERENCE_REVISION = Metric(
     "hemline_inference_revision_number", "gauge", "Revision of the rollout document in use."
 )
-INFERENCE_SERVING = Metric(
-    "hemline_inference_serving_versions",
+INFERENCE_MODEL_CREATED = Metric(
+    "hemline_inference_model_created_seconds",
     "gauge",
-    "1 for each version loaded, by role.",
+    "Unix time at which each version that serves was made, by role: stable or canary.",
     ("version", "role"),
 )
 INFERENCE_REFUSED = Metric(
@@ -153,6 +169,11 @@ SERVE_LABELLED = Metric(
 )
 SERVE_WAITING = Metric(
     "hemline_serve_waiting_images", "gauge", "Stream images without a label yet."
+)
+SERVE_UNANSWERED = Metric(
+    "hemline_serve_unanswered_images",
+    "gauge",
+    "Stream images of the last hour that are in the lake and not answered: what waits for inference, on any broker.",
 )
 SERVE_LIVE_ACCURACY = Metric(
     "hemline_serve_live_accuracy_ratio",

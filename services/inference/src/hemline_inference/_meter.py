@@ -3,8 +3,9 @@
 import time
 from collections import deque
 from collections.abc import Sequence
+from datetime import datetime
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from hemline_broker import Observer
 from hemline_inference._engine import Answer
 from hemline_inference._errors import RefusalReason
 from hemline_inference._histogram import BatchHistogram
-from hemline_inference._slots import Serving
+from hemline_inference._slots import Serving, Slot
 from hemline_runtime import BrokerMetrics, Metrics
 
 __all__ = ["Meter", "RejectReason"]
@@ -40,12 +41,18 @@ class Meter(BrokerMetrics, Observer):
         self._predictions = metrics.counter(table.INFERENCE_PREDICTIONS)
         self._rejected = metrics.counter(table.INFERENCE_REJECTED)
         self._latency = BatchHistogram(table.INFERENCE_LATENCY, metrics.registry)
+        self._age = BatchHistogram(table.INFERENCE_ANSWER_AGE, metrics.registry)
         self._batch = metrics.histogram(table.INFERENCE_BATCH)
         self._confidence = BatchHistogram(table.INFERENCE_CONFIDENCE, metrics.registry)
         self._swap = metrics.histogram(table.INFERENCE_SWAP_SECONDS)
         self._revision = metrics.gauge(table.INFERENCE_REVISION)
-        self._serving = metrics.gauge(table.INFERENCE_SERVING)
+        self._created = metrics.gauge(table.INFERENCE_MODEL_CREATED)
         self._refused = metrics.counter(table.INFERENCE_REFUSED)
+        # A series that begins with its first event has no increase to show for it.
+        for reject in get_args(RejectReason):
+            self._rejected.labels(reject)
+        for refusal in get_args(RefusalReason):
+            self._refused.labels(refusal)
         self.answered = 0
         self.rejected_images = 0
         self.failed_runs = 0
@@ -95,15 +102,18 @@ class Meter(BrokerMetrics, Observer):
     ) -> None:
         """Answers are durable."""
         self.answered += len(labels)
-        if version not in self._versions:
-            self._versions[version] = names
-            self._forget_versions()
+        self._know(version, names)
         for label, count in enumerate(np.bincount(labels, minlength=len(names)).tolist()):
             if count:
                 self._predictions.labels(version, names[label]).inc(count)
         self._confidence.observe(confidence, version)
 
-    def _forget_versions(self) -> None:
+    def _know(self, version: int, names: Sequence[str]) -> None:
+        if version in self._versions:
+            return
+        self._versions[version] = names
+        for name in names:
+            self._predictions.labels(version, name)
         while len(self._versions) > _VERSIONS:
             oldest = next(iter(self._versions))
             for name in self._versions.pop(oldest):
@@ -119,6 +129,12 @@ class Meter(BrokerMetrics, Observer):
         self._newest.append((seconds, images))
         self._latency.observe(np.array([seconds]), times=images)
 
+    def aged(self, sent: Sequence[datetime], answered: datetime) -> None:
+        """Answers are durable: how old their images are by the time that their senders gave them."""
+        ages = np.array([(answered - at).total_seconds() for at in sent])
+        # A sender whose clock is ahead has not been answered before it asked.
+        self._age.observe(np.maximum(ages, 0.0))
+
     def rejected(self, reason: RejectReason) -> None:
         """An image goes to the dead-letter topic."""
         self.rejected_images += 1
@@ -130,10 +146,15 @@ class Meter(BrokerMetrics, Observer):
         """Another document, or another model under it, serves now."""
         self._swap.observe(seconds)
         self._revision.set(serving.rollout.revision)
-        self._serving.clear()
-        self._serving.labels(serving.stable.version, "stable").set(1)
+        self._created.clear()
+        self._serves(serving.stable, "stable")
         if serving.canary is not None:
-            self._serving.labels(serving.canary.version, "canary").set(1)
+            self._serves(serving.canary, "canary")
+
+    def _serves(self, slot: Slot, role: str) -> None:
+        card = slot.classifier.card
+        self._created.labels(slot.version, role).set(card.created.timestamp())
+        self._know(slot.version, card.classes)
 
     def refused(self, reason: RefusalReason) -> None:
         """A version cannot serve."""

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from hemline_api.events import JSON_CONTENT_TYPE, PREDICTION_TYPE
@@ -213,6 +214,7 @@ class Pipeline:
         self._finish(answer.chunks)
         kept = [at for at in range(len(deliveries)) if at not in refused]
         self._account(answer, kept, durable)
+        self._meter.aged([deliveries[at].message.time for at in kept], datetime.now(UTC))
         if self._console is not None:
             self._console.show(_lines(answer, [deliveries[at].message.id for at in kept], kept))
 

@@ -16,6 +16,7 @@ from hemline_samples._collect import Grouping
 from hemline_samples._collect_metrics import CollectMetrics
 from hemline_samples._collector import Collector
 from hemline_samples._init import init_lake
+from hemline_samples._lake_gauges import LakeGauges
 from hemline_samples._observer import BrokerObserver
 from hemline_samples._serve_metrics import ServeMetrics
 from hemline_samples._server import Server, ServeSettings
@@ -216,10 +217,24 @@ async def _serve(
                 status=lambda: {"listen": address, **catalog.status()},
                 healthy=catalog.problem,
             )
+            counting = asyncio.create_task(LakeGauges(catalog, metrics.registry).follow())
             with endpoint:
                 _log.info("serving on %s, /status on port %d", address, endpoint.port)
-                await stop.wait()
+                await _until(stop, counting)
                 _log.info("stopping: open streams end at their next batch")
+
+
+async def _until(stop: asyncio.Event, beside: "asyncio.Task[None]") -> None:
+    """Wait for ``stop``; what runs beside it ends with it, and its failure is the caller's."""
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({stopping, beside}, return_when=asyncio.FIRST_COMPLETED)
+        if beside.done():
+            beside.result()
+    finally:
+        stopping.cancel()
+        beside.cancel()
+        await asyncio.gather(beside, return_exceptions=True)
 
 
 def _run_one(work: Coroutine[Any, Any, None]) -> None:

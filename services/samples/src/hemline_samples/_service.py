@@ -145,7 +145,6 @@ class SampleService(samples_pb2_grpc.SampleServiceServicer):  # type: ignore[mis
                 window=request.window or None,
                 answered_since=snapshot_of(request, "answered_since"),
             )
-            self._streamer.metrics.show(summary)
             return summary_reply(summary)
 
     def StreamBatches(  # noqa: N802

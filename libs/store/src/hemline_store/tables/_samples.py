@@ -23,7 +23,13 @@ from hemline_store.tables._rows import ImageRow, ImportItem, LabelRow, Predictio
 from hemline_store.tables._schema import IMAGES, LABELS, PREDICTIONS, image_table, plain_table
 from hemline_store.tables._settings import TableSettings
 from hemline_store.tables._state import State
-from hemline_store.tables._summary import Summary, count_versions, fresh_count, summarise
+from hemline_store.tables._summary import (
+    Summary,
+    count_unanswered,
+    count_versions,
+    fresh_count,
+    summarise,
+)
 from hemline_store.tables._table import LanceTable, lance_errors, lance_session
 from hemline_store.tables._tags import Tags
 from hemline_store.tables._upkeep import (
@@ -185,6 +191,15 @@ class Samples:
                 versions=count_versions(connection, window, answered_before),
             )
         return self._summaries.put(key, summary)
+
+    def unanswered(self, *, received_since: datetime) -> int:
+        """Images that came from the stream at or after a time and have no prediction in the lake (yet).
+
+        Raises:
+            OutOfSpace: the join needs more than the settings allow.
+        """
+        with self._joined.at(self.snapshot()) as state:
+            return count_unanswered(state.connection, received_since)
 
     def index(self, snapshot: Snapshot, classes: Sequence[str]) -> SampleIndex:
         """The labelled samples of a snapshot as parallel arrays; see :class:`SampleIndex`.

@@ -3,13 +3,22 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 
 from hemline_store._snapshot import Snapshot
 
-__all__ = ["ClassCount", "Summary", "VersionAccuracy", "count_versions", "fresh_count", "summarise"]
+__all__ = [
+    "ClassCount",
+    "Summary",
+    "VersionAccuracy",
+    "count_unanswered",
+    "count_versions",
+    "fresh_count",
+    "summarise",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +138,15 @@ def count_versions(
             [window],
         ).fetchall()
     return tuple(VersionAccuracy(*map(int, row)) for row in rows)
+
+
+def count_unanswered(connection: Any, received_since: datetime) -> int:
+    """Stream images received at or after a time that no prediction names; ``joined`` must be defined."""
+    ((count,),) = connection.execute(
+        "SELECT count(*) FROM joined WHERE row IS NOT NULL AND origin = 1 AND p_time IS NULL AND i_received >= ?",
+        [round(received_since.timestamp() * 1e6)],
+    ).fetchall()
+    return int(count)
 
 
 def fresh_count(connection: Any, labelled_before: pa.Array) -> int:
