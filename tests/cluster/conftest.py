@@ -6,6 +6,7 @@ there (10 to 20 minutes, once). Where none of that can be had, the tests are ski
 ``CI=true``.
 """
 
+import json
 import os
 import shutil
 import socket
@@ -117,11 +118,18 @@ def cluster(control_plane: tuple[Path, Path | None]) -> Iterator[object]:
 
 @pytest.fixture
 def namespace(control_plane: tuple[Path, Path | None]) -> Iterator[str]:
-    """A namespace of the test's own."""
+    """A namespace of the test's own, under the restricted Pod Security Standard: other pods are refused."""
     kubeconfig, _ = control_plane
     name = f"test-{uuid.uuid4().hex[:8]}"
     run = ["kubectl", "--kubeconfig", kubeconfig]
-    subprocess.run([*run, "create", "namespace", name], check=True, capture_output=True)
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": name, "labels": labels},
+    }
+    create = [*run, "create", "-f", "-"]
+    subprocess.run(create, check=True, capture_output=True, input=json.dumps(manifest), text=True)
     yield name
     subprocess.run(
         [*run, "delete", "namespace", name, "--wait=false"], check=True, capture_output=True
@@ -129,8 +137,8 @@ def namespace(control_plane: tuple[Path, Path | None]) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def foreign_kinds(control_plane: tuple[Path, Path | None], cluster: object) -> None:
-    """The real definitions of Strimzi, KEDA and the Prometheus operator, as far as the operator uses them."""
+def foreign_kinds(control_plane: tuple[Path, Path | None], cluster: object) -> Path:
+    """The folder of the real definitions of Strimzi, KEDA and the Prometheus operator; those in use are applied."""
     kubeconfig, _ = control_plane
     folder = cache() / "crds"
     if not (folder / "strimzi" / "KafkaTopic.yaml").exists():
@@ -143,6 +151,7 @@ def foreign_kinds(control_plane: tuple[Path, Path | None], cluster: object) -> N
         folder / "strimzi" / "KafkaTopic.yaml",
         folder / "strimzi" / "KafkaUser.yaml",
         folder / "keda" / "keda.sh_scaledobjects.yaml",
+        folder / "keda" / "keda.sh_triggerauthentications.yaml",
         folder / "prometheus-operator" / "monitoring.coreos.com_podmonitors.yaml",
     ]
     run = ["kubectl", "--kubeconfig", kubeconfig]
@@ -152,3 +161,4 @@ def foreign_kinds(control_plane: tuple[Path, Path | None], cluster: object) -> N
         )
         wait = ["wait", "--for=condition=Established", "--timeout=60s", "-f", file]
         subprocess.run([*run, *wait], check=True, capture_output=True)
+    return folder
