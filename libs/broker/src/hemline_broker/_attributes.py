@@ -18,7 +18,7 @@ def to_attributes(message: Message, prefix: str) -> dict[str, str]:
         prefix + "id": message.id,
         prefix + "source": message.source,
         prefix + "type": message.type,
-        prefix + "time": message.time.isoformat(),
+        prefix + "time": message.time_text(),
     }
     if message.content_type is not None:
         attributes[CONTENT_TYPE] = message.content_type

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from hemline_broker._driver import Capability, Driver, Start, TopicInfo
 from hemline_broker._errors import BrokerError, Closed, InvalidOption, SendFailed
-from hemline_broker._message import Message, Receipt, check
+from hemline_broker._message import Message, Receipt, Receipts, check
 from hemline_broker._observer import Observer
 from hemline_broker._retry import Retry
 from hemline_broker._subscription import Limits, Subscription
@@ -100,7 +100,7 @@ class Broker:
 
     async def send_many(
         self, topic: str, messages: Sequence[Message], *, timeout: float = DEFAULT_TIMEOUT_S
-    ) -> list[Receipt]:
+    ) -> Sequence[Receipt]:
         """Send messages in order; return when all are durable.
 
         Raises:
@@ -109,17 +109,21 @@ class Broker:
         """
         self._open()
         errors: dict[int, BrokerError] = {}
-        legal: list[Message] = []
-        places: list[int] = []
         for place, message in enumerate(messages):
             try:
                 check(message, self._limit)
             except BrokerError as error:
                 errors[place] = error
-            else:
-                legal.append(message)
-                places.append(place)
+        places: Sequence[int] = range(len(messages))
+        legal = messages
+        if errors:
+            places = [place for place in places if place not in errors]
+            legal = [messages[place] for place in places]
         results = await self._driver.send(topic, legal, timeout) if legal else []
+        if isinstance(results, Receipts) and not errors:
+            if type(self._observer).sent is not Observer.sent:
+                self._observer.sent(topic, len(legal), sum([len(m.data) for m in legal]))
+            return results
         receipts: list[Receipt] = []
         sent_bytes = 0
         for place, message, result in zip(places, legal, results, strict=True):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from hemline_broker._delivery import Delivery
 from hemline_broker._driver import Sink
 from hemline_broker._errors import BrokerError, Closed
+from hemline_broker._run import Run
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ class ConsumerThread(ABC):
         self._sink = sink
         self._loop = asyncio.get_running_loop()
         self._wake = threading.Event()
-        self._acks: deque[Sequence[Delivery]] = deque()
+        self._acks: deque[Sequence[Delivery] | Run] = deque()
         self._lost: list[str] = []
         self._stopping = False
         self._ended = False
@@ -62,6 +63,10 @@ class ConsumerThread(ABC):
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Leave it to the thread, which looks often."""
         self._acks.append(deliveries)
+
+    def ack_run(self, run: Run) -> None:
+        """Leave it to the thread."""
+        self._acks.append(run)
 
     async def settle(self) -> Sequence[str]:
         """Make acks durable now; the ids of those that came too late."""

@@ -25,21 +25,13 @@ def dead_letter(delivery: Delivery, reason: str) -> Message:
     short = (
         " ".join(reason.split()).encode(errors="replace")[:_REASON_BYTES].decode(errors="ignore")
     )
-    return Message(
-        message.data,
-        key=message.key,
-        id=message.id,
-        type=message.type,
-        source=message.source,
-        time=message.time,
-        content_type=message.content_type,
+    return message.replace(
         extensions={
             **message.extensions,
             "deadreason": short or "no reason given",
             "deadtopic": delivery.topic,
             "deadattempt": str(delivery.attempt),
-        },
-        headers=message.headers,
+        }
     )
 
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, TypeVar, overload
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 from hemline_broker._message import Message
+
+if TYPE_CHECKING:
+    from hemline_broker._run import Run
 
 T = TypeVar("T")
 
 WAITING, HANDED, SETTLED, PARKED = range(4)
+# What a delivery costs beside its body: so that a flood of empty messages is bounded by bytes as well.
+OVERHEAD_BYTES = 256
 
 
 class Lease:
@@ -19,21 +25,26 @@ class Lease:
         prefix: what stands before the offset in a position, such as `topic/0/`.
         lost: the messages belong to another consumer now; acks no longer count.
         stopping: the lease is about to go: nothing more of it is handed out.
+        in_hand: deliveries of it that are handed out and not settled; counted by the subscription.
     """
 
-    __slots__ = ("lost", "prefix", "stopping")
+    __slots__ = ("in_hand", "lost", "prefix", "stopping")
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self.lost = False
         self.stopping = False
+        self.in_hand = 0
 
 
 class Owner(Protocol):
     """Who settles deliveries: the subscription."""
 
-    def settle(self, deliveries: Sequence[Delivery]) -> None:
+    def settle(self, deliveries: Sequence[Delivery | Run]) -> None:
         """Acknowledge."""
+
+    def open(self, run: Run) -> Sequence[Delivery]:
+        """The deliveries of a run, each for itself from now on."""
 
     def nack(self, delivery: Delivery, delay: float) -> None:
         """Deliver again later."""
@@ -121,32 +132,57 @@ class Delivery:
 
 
 class Batch(Sequence[Delivery]):
-    """Deliveries that were waiting together, in order."""
+    """Deliveries that were waiting together, in order.
 
-    __slots__ = ("_deliveries", "_owner")
+    Reading `messages` and settling the batch as a whole is the fast way: deliveries are made when one is asked for.
+    """
 
-    def __init__(self, deliveries: Sequence[Delivery], owner: Owner) -> None:
-        self._deliveries = deliveries
+    __slots__ = ("_deliveries", "_owner", "_parts", "_size")
+
+    def __init__(self, parts: Sequence[Delivery | Run], owner: Owner) -> None:
+        self._parts = parts
         self._owner = owner
+        self._deliveries: Sequence[Delivery] | None = None
+        self._size = sum(1 if isinstance(part, Delivery) else len(part) for part in parts)
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        """The messages of the deliveries."""
+        return [
+            *chain.from_iterable(
+                (part.message,) if isinstance(part, Delivery) else part.messages
+                for part in self._parts
+            )
+        ]
 
     @overload
     def __getitem__(self, index: int) -> Delivery: ...
     @overload
     def __getitem__(self, index: slice) -> Sequence[Delivery]: ...
     def __getitem__(self, index: int | slice) -> Any:
-        return self._deliveries[index]
+        return self._all()[index]
 
     def __len__(self) -> int:
-        return len(self._deliveries)
+        return self._size
 
     def __iter__(self) -> Iterator[Delivery]:
-        return iter(self._deliveries)
+        return iter(self._all())
 
     def ack(self) -> None:
         """Acknowledge every delivery of the batch that is not settled yet."""
-        self._owner.settle(self._deliveries)
+        self._owner.settle(self._parts)
 
     def nack(self, delay: float = 0.0) -> None:
         """Deliver every delivery of the batch that is not settled yet again after at least `delay` seconds."""
-        for delivery in self._deliveries:
+        for delivery in self._all():
             delivery.nack(delay)
+
+    def _all(self) -> Sequence[Delivery]:
+        if self._deliveries is None:
+            self._deliveries = [
+                *chain.from_iterable(
+                    (part,) if isinstance(part, Delivery) else self._owner.open(part)
+                    for part in self._parts
+                )
+            ]
+        return self._deliveries

@@ -20,6 +20,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from hemline_broker._delivery import Delivery, Owner
 from hemline_broker._errors import BrokerError
 from hemline_broker._message import Message, Receipt
+from hemline_broker._run import Run
 
 Start = Literal["new", "oldest"]
 
@@ -85,6 +86,9 @@ class Sink(Owner, Protocol):
     def put(self, deliveries: Sequence[Delivery]) -> None:
         """Deliver, in order."""
 
+    def put_run(self, run: Run) -> None:
+        """Deliver a run of first deliveries, whose acks come back by `Source.ack_run` if nobody took it apart."""
+
     def fail(self, error: BrokerError) -> None:
         """End the subscription with an error that its reader sees."""
 
@@ -94,6 +98,9 @@ class Source(Protocol):
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Take note that these are done. Cheap; made durable soon after, at once by `settle` and `close`."""
+
+    def ack_run(self, run: Run) -> None:
+        """The same for a run as a whole; never called on a source that delivers none."""
 
     def wake(self) -> None:
         """There is room again."""

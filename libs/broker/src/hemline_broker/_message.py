@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import time as _time
-from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, overload
 
 from hemline_broker._errors import InvalidMessage, TooLarge
 
@@ -21,60 +25,138 @@ _HEADER_NAME = re.compile(r"[!-~]{1,256}\Z")
 _RESERVED = frozenset(
     ("id", "source", "specversion", "type", "time", "datacontenttype", "data", "partitionkey")
 )
-# A body this far below the limit needs no exact count when nothing else can be large.
+# A body this far below the limit needs no exact count when no attribute is longer than that.
+_SHORT = 2048
 _CLEARLY_SMALL = 64 * 1024
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EMPTY: Mapping[str, str] = MappingProxyType({})
+# Seeded by the operating system, apart from `random.seed`, and anew in a forked child, which would repeat its parent's
+# ids. A system call for each id costs more than the rest of a message.
+_RANDOM = random.Random()
+os.register_at_fork(after_in_child=_RANDOM.seed)
 
 
 def new_id() -> str:
     """A UUID of version 7 (RFC 9562): sorts by time of creation."""
-    milliseconds = (_time.time_ns() // 1_000_000) & 0xFFFF_FFFF_FFFF
-    random = int.from_bytes(os.urandom(10))
-    value = (
-        (milliseconds << 80)
-        | (0x7 << 76)
-        | ((random >> 68) << 64)
-        | (0b10 << 62)
-        | (random & 0x3FFF_FFFF_FFFF_FFFF)
+    random = _RANDOM.getrandbits(74)
+    text = (
+        f"{_time.time_ns() // 1_000_000:012x}7{random >> 62:03x}"
+        f"{random & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000:016x}"
     )
-    text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True)
 class Message:
-    """One CloudEvent. Its id survives retry, dead letter and redelivery.
+    """One CloudEvent: immutable. Its id survives retry, dead letter and redelivery.
 
     Attributes:
         data: the body, carried as it is.
         key: messages of one key keep their order on a topic that keeps order; None for no key.
-        id: CloudEvents id. On receive, a message without one gets its key, else `topic/partition/offset`.
+        id: CloudEvents id, a new UUID unless given. On receive, a message without one gets its key, else
+            `topic/partition/offset`.
         type: CloudEvents type.
         source: CloudEvents source, a URI reference.
-        time: when the event happened, with a time zone; microseconds are kept.
+        time: when the event happened, with a time zone, now unless given; microseconds are kept.
         content_type: media type of `data`.
         extensions: CloudEvents extension attributes: names of a-z and 0-9, at most 20 characters.
         headers: other headers, unique names of visible ASCII without the prefixes `ce_` and `ce-`.
     """
 
-    data: bytes
-    _: KW_ONLY
-    key: str | None = None
-    id: str = field(default_factory=new_id)
-    type: str = "message"
-    source: str = "hemline-broker"
-    time: datetime = field(default_factory=_now)
-    content_type: str | None = None
-    extensions: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    # Written by hand, not a frozen dataclass: a stream makes one for each message, and this costs a third.
+    __slots__ = (
+        "_content_type", "_data", "_extensions", "_headers", "_id", "_key", "_source", "_time", "_type",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        data: bytes,
+        *,
+        key: str | None = None,
+        id: str | None = None,
+        type: str = "message",
+        source: str = "hemline-broker",
+        time: datetime | None = None,
+        content_type: str | None = None,
+        extensions: Mapping[str, str] = _EMPTY,
+        headers: Mapping[str, str] = _EMPTY,
+    ) -> None:
+        self._data = data
+        self._key = key
+        self._id = new_id() if id is None else id
+        self._type = type
+        self._source = source
+        # Nanoseconds until somebody asks for the time.
+        self._time: datetime | int = _time.time_ns() if time is None else time
+        self._content_type = content_type
+        self._extensions = extensions
+        self._headers = headers
+
+    @property
+    def data(self) -> bytes:
+        """The body."""
+        return self._data
+
+    @property
+    def key(self) -> str | None:
+        """The key."""
+        return self._key
+
+    @property
+    def id(self) -> str:
+        """CloudEvents id."""
+        return self._id
+
+    @property
+    def type(self) -> str:
+        """CloudEvents type."""
+        return self._type
+
+    @property
+    def source(self) -> str:
+        """CloudEvents source."""
+        return self._source
+
+    @property
+    def time(self) -> datetime:
+        """When the event happened."""
+        time = self._time
+        if isinstance(time, int):
+            time = self._time = _EPOCH + timedelta(microseconds=time // 1000)
+        return time
+
+    @property
+    def content_type(self) -> str | None:
+        """Media type of the body."""
+        return self._content_type
+
+    @property
+    def extensions(self) -> Mapping[str, str]:
+        """CloudEvents extension attributes."""
+        return self._extensions
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Other headers."""
+        return self._headers
+
+    def replace(self, **changes: Any) -> Message:
+        """The same message but for some attributes, the id kept unless it is one of them."""
+        return Message(**{**{name: getattr(self, name) for name in _FIELDS}, **changes})
+
+    __replace__ = replace
+
+    def time_text(self) -> str:
+        """The time as RFC 3339 with microseconds, without making a datetime of it."""
+        time = self._time
+        if isinstance(time, int):
+            seconds, rest = divmod(time, 1_000_000_000)
+            return f"{_second(seconds)}.{rest // 1000:06d}+00:00"
+        return time.isoformat()
 
     def encoded_size(self) -> int:
         """Bytes of key, attributes, headers and body in CloudEvents binary mode, without the reserve."""
         attributes = (
-            len("ce_specversion1.0ce_idce_sourcece_typece_time2026-01-01T00:00:00.000000Z")
+            len("ce_specversion1.0ce_idce_sourcece_typece_time2026-01-01T00:00:00.000000+00:00")
             + _length(self.id)
             + _length(self.source)
             + _length(self.type)
@@ -88,6 +170,41 @@ class Message:
         for name, value in self.headers.items():
             attributes += _length(name) + _length(value)
         return attributes + len(self.data)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Message):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in _FIELDS)
+
+    __hash__ = None  # type: ignore[assignment] # extensions and headers are mappings
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = {name: getattr(self, name) for name in _FIELDS}
+        fields["extensions"], fields["headers"] = dict(self.extensions), dict(self.headers)
+        return _rebuilt, (fields,)
+
+    def __repr__(self) -> str:
+        shown = repr(self.data) if len(self.data) <= 64 else f"<{len(self.data):,} bytes>"
+        rest = (
+            f"{name}={getattr(self, name)!r}"
+            for name in _FIELDS[1:]
+            if getattr(self, name) not in (None, {})
+        )
+        return f"Message({', '.join((shown, *rest))})"
+
+
+_FIELDS = (
+    "data", "key", "id", "type", "source", "time", "content_type", "extensions", "headers",
+)  # fmt: skip
+
+
+def _rebuilt(fields: Mapping[str, Any]) -> Message:
+    return Message(**fields)
+
+
+@lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +220,45 @@ class Receipt:
     position: str
 
 
+class Receipts(Sequence[Receipt]):
+    """Receipts that are made when somebody looks: most senders only want to know that all went well.
+
+    Args:
+        ids: of the messages.
+        places: partition and offset of each.
+        topic: where they lie.
+    """
+
+    __slots__ = ("_ids", "_places", "_topic")
+
+    def __init__(self, topic: str, ids: Sequence[str], places: Sequence[tuple[int, int]]) -> None:
+        self._topic = topic
+        self._ids = ids
+        self._places = places
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __iter__(self) -> Iterator[Receipt]:
+        return map(self._receipt, range(len(self._ids)))
+
+    @overload
+    def __getitem__(self, index: int) -> Receipt: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Receipt]: ...
+    def __getitem__(self, index: int | slice) -> Receipt | Sequence[Receipt]:
+        if isinstance(index, slice):
+            return Receipts(self._topic, self._ids[index], self._places[index])
+        return self._receipt(index)
+
+    def _receipt(self, index: int) -> Receipt:
+        partition, offset = self._places[index]
+        return Receipt(self._ids[index], f"{self._topic}/{partition}/{offset}")
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} receipts of {self._topic!r}>"
+
+
 def check(message: Message, limit: int) -> None:
     """Refuse what no backend may carry, before any I/O.
 
@@ -110,14 +266,18 @@ def check(message: Message, limit: int) -> None:
         TooLarge: key + headers + body + 1 KiB is above `limit`.
         InvalidMessage: a field breaks a rule.
     """
+    if _plain(message, limit):
+        return
     data = message.data
     if not isinstance(data, bytes):
         raise InvalidMessage(f"data must be bytes, got {type(data).__name__}")
-    if not message.id or not message.type or not message.source:
-        raise InvalidMessage(
-            f"id, type and source must not be empty, got id={message.id!r}, type={message.type!r}, "
-            f"source={message.source!r}"
-        )
+    for name in ("id", "type", "source"):
+        if not getattr(message, name):
+            raise InvalidMessage(f"{name} must not be empty, got {getattr(message, name)!r}")
+        _text(name, getattr(message, name))
+    for name in ("key", "content_type"):
+        if getattr(message, name) is not None:
+            _text(name, getattr(message, name))
     if message.time.tzinfo is None:
         raise InvalidMessage("time has no time zone; use datetime.now(timezone.utc)")
     for name, value in message.extensions.items():
@@ -134,20 +294,31 @@ def check(message: Message, limit: int) -> None:
         if name.lower() == "content-type":
             raise InvalidMessage("set content_type instead of a header of that name")
         _text(name, value)
-    key = message.key
-    if (
-        len(data) + _CLEARLY_SMALL <= limit
-        and not message.extensions
-        and not message.headers
-        and len(message.id) + (len(key) if key else 0) < 2048
-    ):
-        return
     size = message.encoded_size() + RESERVE_BYTES
     if size > limit:
         raise TooLarge(
             f"message {message.id[:100]!r} needs {size:,} bytes (body {len(data):,}, attributes, 1 KiB reserve); "
             f"the limit is {limit:,}: send a smaller body, or raise max_message_bytes"
         )
+
+
+def _plain(message: Message, limit: int) -> bool:
+    """Whether a look at a few fields shows that nothing can be wrong: true of most messages of a stream."""
+    key = message._key
+    content_type = message._content_type
+    return (
+        type(message) is Message
+        and type(message._data) is bytes
+        and type(message._time) is int
+        and message._extensions is _EMPTY
+        and message._headers is _EMPTY
+        and 0 < len(message._id) < _SHORT
+        and 0 < len(message._type) < _SHORT
+        and 0 < len(message._source) < _SHORT
+        and (key is None or len(key) < _SHORT)
+        and (content_type is None or len(content_type) < _SHORT)
+        and len(message._data) + _CLEARLY_SMALL <= limit
+    )
 
 
 def _text(name: str, value: object) -> None:

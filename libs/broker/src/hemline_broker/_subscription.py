@@ -11,17 +11,16 @@ from types import TracebackType
 from typing import Literal, Self
 
 from hemline_broker._deadletter import Undertaker
-from hemline_broker._delivery import HANDED, PARKED, SETTLED, Batch, Delivery
+from hemline_broker._delivery import HANDED, OVERHEAD_BYTES, PARKED, SETTLED, Batch, Delivery
 from hemline_broker._driver import Driver, Source, Start
 from hemline_broker._errors import AckLost, BrokerError, Closed, InvalidOption
 from hemline_broker._observer import Observer
 from hemline_broker._retry import Retry
+from hemline_broker._run import Run
 from hemline_broker._runner import Runner
 
 _log = logging.getLogger(__name__)
 
-# What a delivery costs beside its body: so that a flood of empty messages is bounded by bytes as well.
-_OVERHEAD_BYTES = 256
 _LAG_EVERY_S = 1.0
 
 
@@ -42,7 +41,7 @@ class Limits:
 
 
 def _size(delivery: Delivery) -> int:
-    return len(delivery.message.data) + _OVERHEAD_BYTES
+    return len(delivery.message.data) + OVERHEAD_BYTES
 
 
 class Subscription:
@@ -72,11 +71,12 @@ class Subscription:
         self._undertaker = Undertaker(driver, limits.dead_letter, observer)
         self._source: Source | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._ready: deque[Delivery] = deque()
+        self._ready: deque[Delivery | Run] = deque()
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._handed: set[Delivery] = set()
+        self._handed_runs: set[Run] = set()
         self._parked: dict[Delivery, asyncio.TimerHandle] = {}
         # Two pairs of counters, each written by one thread only, so that the room is known without a lock: what
         # arrived is counted by the source's thread, what is settled by the event loop.
@@ -137,6 +137,7 @@ class Subscription:
                 await self._fill(min(max_size, self._limits.in_flight), wait)
             taken = self._take(max_size, max_bytes)
             if taken:
+                self._hand(taken)
                 yield Batch(taken, self)
 
     async def run(
@@ -189,9 +190,13 @@ class Subscription:
             self._forget(self)
 
     async def _end(self, drain: float) -> None:
-        waiting = [each for each in (*self._ready, *self._parked) if each.failures]
-        for delivery in self._ready:
-            delivery.state = SETTLED
+        waiting = [
+            each
+            for each in (*self._ready, *self._parked)
+            if isinstance(each, Delivery) and each.failures
+        ]
+        for each in self._ready:
+            each.state = SETTLED
         self._ready.clear()
         self._news.set()
         for handle in self._parked.values():
@@ -205,6 +210,8 @@ class Subscription:
             await asyncio.wait([*self._tasks, *((self._lag_task,) if self._lag_task else ())])
         if self._source is not None:
             unsettled = [(each, each.attempt) for each in waiting]
+            for run in list(self._handed_runs):
+                self.open(run)
             unsettled += [(each, each.attempt + 1) for each in self._handed]
             lost = await self._source.close(unsettled)
             if lost:
@@ -224,9 +231,17 @@ class Subscription:
 
     # --- what deliveries call (Owner) ------------------------------------------------------------------------
 
-    def settle(self, deliveries: Sequence[Delivery]) -> None:
-        """Acknowledge deliveries that are handed out."""
-        now = [delivery for delivery in deliveries if delivery.state == HANDED]
+    def settle(self, deliveries: Sequence[Delivery | Run]) -> None:
+        """Acknowledge what of these is handed out."""
+        now: list[Delivery] = []
+        for each in deliveries:
+            if isinstance(each, Delivery):
+                if each.state == HANDED:
+                    now.append(each)
+            elif each.opened:
+                now += [delivery for delivery in each.deliveries() if delivery.state == HANDED]
+            elif each.state == HANDED:
+                self._settle_run(each)
         if not now:
             return
         for delivery in now:
@@ -235,6 +250,24 @@ class Subscription:
             self._joined().ack(now)
         self._return(now)
         self._observer.acked(self.topic, len(now))
+
+    def _settle_run(self, run: Run) -> None:
+        run.state = SETTLED
+        self._handed_runs.discard(run)
+        if not self._closed.is_set():
+            self._joined().ack_run(run)
+        run.lease.in_hand -= len(run)
+        self._account(len(run), run.cost)
+        self._check_idle()
+        self._observer.acked(self.topic, len(run))
+
+    def open(self, run: Run) -> Sequence[Delivery]:
+        """Let the deliveries of a run go their own ways."""
+        deliveries = run.deliveries()
+        if run in self._handed_runs:
+            self._handed_runs.discard(run)
+            self._handed.update(deliveries)
+        return deliveries
 
     def nack(self, delivery: Delivery, delay: float, reason: str = "not acknowledged") -> None:
         """Deliver again after `delay` seconds, or dead-letter."""
@@ -274,6 +307,7 @@ class Subscription:
         """The next attempt of a delivery, still counted as outstanding; the old handle no longer does anything."""
         delivery.state = SETTLED
         self._handed.discard(delivery)
+        delivery.lease.in_hand -= 1
         self._check_idle()
         return Delivery(
             delivery.message, delivery.topic, delivery.attempt + 1, delivery.lease, delivery.offset, self,
@@ -314,6 +348,12 @@ class Subscription:
         self._arrived_count += len(deliveries)
         self._call(self._arrive, deliveries)
 
+    def put_run(self, run: Run) -> None:
+        """Take a run that arrived."""
+        self._arrived_bytes += run.cost
+        self._arrived_count += len(run)
+        self._call(self._arrive, (run,))
+
     def fail(self, error: BrokerError) -> None:
         """End with an error."""
         self._call(self._break, error)
@@ -341,7 +381,7 @@ class Subscription:
             )
         return self._source
 
-    def _arrive(self, deliveries: Sequence[Delivery]) -> None:
+    def _arrive(self, deliveries: Sequence[Delivery | Run]) -> None:
         if self._closing:
             return
         self._ready.extend(deliveries)
@@ -379,23 +419,32 @@ class Subscription:
 
     def _return(self, deliveries: Sequence[Delivery]) -> None:
         self._handed.difference_update(deliveries)
+        for delivery in deliveries:
+            delivery.lease.in_hand -= 1
         self._account(len(deliveries), sum(map(_size, deliveries)))
         self._check_idle()
 
     def _check_idle(self) -> None:
-        if not self._handed:
+        if not self._handed and not self._handed_runs:
             self._idle.set()
 
-    def _hand(self, deliveries: Sequence[Delivery]) -> None:
-        again = 0
-        for delivery in deliveries:
-            delivery.state = HANDED
-            if delivery.attempt > 1:
-                again += 1
-        self._handed.update(deliveries)
+    def _hand(self, taken: Sequence[Delivery | Run]) -> None:
+        count = size = again = 0
+        for each in taken:
+            each.state = HANDED
+            if isinstance(each, Delivery):
+                each.lease.in_hand += 1
+                count += 1
+                size += len(each.message.data)
+                again += each.attempt > 1
+                self._handed.add(each)
+            else:
+                each.lease.in_hand += len(each)
+                count += len(each)
+                size += each.size
+                self._handed_runs.add(each)
         self._idle.clear()
-        size = sum(len(delivery.message.data) for delivery in deliveries)
-        self._observer.received(self.topic, len(deliveries), size)
+        self._observer.received(self.topic, count, size)
         if again:
             self._observer.redelivered(self.topic, again)
 
@@ -414,34 +463,63 @@ class Subscription:
     async def _fill(self, wanted: int, wait: float) -> None:
         try:
             async with asyncio.timeout(wait):
-                while len(self._ready) < wanted and not self._closing and self._error is None:
+                while self._waiting() < wanted and not self._closing and self._error is None:
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
             pass
 
-    def _take_one(self) -> Delivery | None:
-        taken = self._take(1, None)
-        return taken[0] if taken else None
+    def _waiting(self) -> int:
+        return sum(1 if isinstance(each, Delivery) else len(each) for each in self._ready)
 
-    def _take(self, count: int, max_bytes: int | None) -> list[Delivery]:
-        taken: list[Delivery] = []
-        ready = self._ready
+    def _take_one(self) -> Delivery | None:
+        while (first := self._next()) is not None:
+            if isinstance(first, Delivery):
+                self._ready.popleft()
+                self._hand((first,))
+                return first
+            self._take_apart()
+        return None
+
+    def _take(self, count: int, max_bytes: int | None) -> list[Delivery | Run]:
+        taken: list[Delivery | Run] = []
+        left = count
         size = 0
-        while ready and len(taken) < count:
-            delivery = ready[0]
-            if delivery.lease.lost or delivery.lease.stopping:
-                ready.popleft().state = SETTLED
-                self._account(1, _size(delivery))
-                continue
-            if max_bytes is not None:
-                size += len(delivery.message.data)
-                if taken and size > max_bytes:
+        while left and (first := self._next()) is not None:
+            if isinstance(first, Delivery):
+                size += len(first.message.data)
+                if max_bytes is not None and taken and size > max_bytes:
                     break
-            taken.append(ready.popleft())
-        if taken:
-            self._hand(taken)
+                taken.append(self._ready.popleft())
+                left -= 1
+            elif max_bytes is not None and size + first.size > max_bytes:
+                self._take_apart()
+            else:
+                part = self._ready.popleft() if len(first) <= left else first.split(left)
+                taken.append(part)
+                left -= 1 if isinstance(part, Delivery) else len(part)
+                size += first.size if part is first else 0
         return taken
+
+    def _next(self) -> Delivery | Run | None:
+        """What is first in line, still there; what its lease no longer covers is dropped."""
+        ready = self._ready
+        while ready:
+            first = ready[0]
+            if not (first.lease.lost or first.lease.stopping):
+                return first
+            ready.popleft().state = SETTLED
+            if isinstance(first, Delivery):
+                self._account(1, _size(first))
+            else:
+                self._account(len(first), first.cost)
+        return None
+
+    def _take_apart(self) -> None:
+        """Put the deliveries of the run that is first in line in its place."""
+        run = self._ready.popleft()
+        if isinstance(run, Run):
+            self._ready.extendleft(reversed(run.deliveries()))
 
     async def _watch_lag(self) -> None:
         while True:

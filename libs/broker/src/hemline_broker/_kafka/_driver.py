@@ -19,10 +19,11 @@ from hemline_broker._driver import (
 )
 from hemline_broker._errors import BrokerError, NotFound, Unavailable
 from hemline_broker._kafka._admin import KafkaAdmin
-from hemline_broker._kafka._producer import KafkaProducer
+from hemline_broker._kafka._bulk import BulkProducer
+from hemline_broker._kafka._producer import KafkaProducer, producer_settings
 from hemline_broker._kafka._settings import Settings
 from hemline_broker._kafka._source import KafkaSource
-from hemline_broker._message import Message, Receipt
+from hemline_broker._message import Message, Receipt, Receipts
 from hemline_broker._url import BrokerURL
 
 _MANY = 16
@@ -49,7 +50,7 @@ class KafkaDriver:
         self._admin = KafkaAdmin(settings, max_message_bytes)
         # A lone message must not wait for company, many gain from it, and librdkafka knows one delay per producer.
         self._quick = KafkaProducer(settings, max_message_bytes, linger_ms=0)
-        self._bulk: KafkaProducer | None = None
+        self._bulk: BulkProducer | None = None
         self._known: set[str] = set()
         self._modern: bool | None = None
 
@@ -78,7 +79,7 @@ class KafkaDriver:
             raise Unavailable(
                 f"{len(messages)} message(s) to {topic!r} not confirmed within {timeout:g} s; they may still arrive"
             ) from None
-        if any(isinstance(result, NotFound) for result in results):
+        if not isinstance(results, Receipts) and any(isinstance(r, NotFound) for r in results):
             self._known.discard(topic)
         return results
 
@@ -136,12 +137,12 @@ class KafkaDriver:
             await self._bulk.close()
         await self._admin.close()
 
-    def _producer_for(self, count: int) -> KafkaProducer:
+    def _producer_for(self, count: int) -> KafkaProducer | BulkProducer:
         if count < _MANY:
             return self._quick
         if self._bulk is None:
-            self._bulk = KafkaProducer(
-                self._settings, self.max_message_bytes, linger_ms=self._settings.linger_ms
+            self._bulk = BulkProducer(
+                producer_settings(self._settings, self.max_message_bytes, self._settings.linger_ms)
             )
         return self._bulk
 

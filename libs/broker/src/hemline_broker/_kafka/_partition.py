@@ -2,55 +2,95 @@
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 
-from hemline_broker._delivery import HANDED, Delivery, Lease
+from hemline_broker._delivery import Lease
+
+
+class _Span:
+    """Offsets that were delivered together, and which of them are done."""
+
+    __slots__ = ("done", "head", "offsets")
+
+    def __init__(self, offsets: Sequence[int]) -> None:
+        self.offsets = offsets
+        self.done = bytearray(len(offsets))
+        self.head = 0  # place of the first that is not done, -1 when all are
+
+    def mark(self, place: int, count: int) -> None:
+        self.done[place : place + count] = b"\1" * count
+        if place <= self.head:
+            self.head = self.done.find(0, self.head)
 
 
 class Partition(Lease):
     """The contiguous watermark of one (topic, partition, epoch).
 
     Offsets are those that were delivered, never counted up: compaction and transactions leave gaps. What may be
-    committed is the oldest delivered offset that is not done, or one past the last.
+    committed is the oldest delivered offset that is not done, or one past the last. A run costs one step, however many
+    messages it has.
 
     Attributes:
         number: of the partition.
         committed: what was committed last, None if nothing was in this epoch.
+        watermark: what may be committed, None if nothing is done in this epoch.
     """
 
-    __slots__ = ("_done", "_order", "_out", "committed", "number", "watermark")
+    __slots__ = ("_firsts", "_spans", "committed", "number", "watermark")
 
     def __init__(self, topic: str, number: int) -> None:
         super().__init__(f"{topic}/{number}/")
         self.number = number
         self.committed: int | None = None
         self.watermark: int | None = None
-        self._order: deque[int] = deque()
-        self._done: set[int] = set()
-        self._out: dict[int, Delivery] = {}
+        self._spans: list[_Span] = []
+        self._firsts: list[int] = []  # the first offset of each span
 
-    def delivered(self, delivery: Delivery) -> None:
-        """That offset was given out; they come in ascending order."""
-        self._order.append(delivery.offset)
-        self._out[delivery.offset] = delivery
+    def delivered(self, offsets: Sequence[int]) -> None:
+        """These offsets were given out; they come in ascending order."""
+        self._spans.append(_Span(offsets))
+        self._firsts.append(offsets[0])
 
-    def done(self, offset: int) -> None:
-        """That offset needs no second delivery."""
-        if self._out.pop(offset, None) is None:
+    def done(self, first: int, count: int = 1) -> None:
+        """These need no second delivery: so many delivered offsets of one span, from that one on."""
+        where = bisect_right(self._firsts, first) - 1
+        if where < 0:
             return
-        self._done.add(offset)
-        order, done = self._order, self._done
-        while order and order[0] in done:
-            last = order.popleft()
-            done.remove(last)
-            self.watermark = order[0] if order else last + 1
+        span = self._spans[where]
+        place = bisect_left(span.offsets, first)
+        if place == len(span.offsets) or span.offsets[place] != first:
+            return
+        span.mark(place, count)
+        if where == 0:
+            self._advance()
+
+    def after(self, offsets: Sequence[int]) -> int | None:
+        """What the watermark would be if these were done as well; None when a delivery before one of them is not."""
+        extra = set(offsets)
+        for span in self._spans:
+            for place, offset in enumerate(span.offsets):
+                if span.done[place] or offset in extra:
+                    extra.discard(offset)
+                else:
+                    return None if extra else offset
+        last = self._spans[-1].offsets[-1] + 1 if self._spans else self.watermark
+        return None if extra else last
+
+    def _advance(self) -> None:
+        finished = 0
+        for span in self._spans:
+            if span.head >= 0:
+                if finished or span.head:
+                    self.watermark = span.offsets[span.head]
+                break
+            self.watermark = span.offsets[-1] + 1
+            finished += 1
+        if finished:
+            del self._spans[:finished]
+            del self._firsts[:finished]
 
     @property
     def dirty(self) -> bool:
         """Whether there is something to commit."""
         return self.watermark is not None and self.watermark != self.committed
-
-    @property
-    def in_hand(self) -> bool:
-        """Whether a handler has a delivery of this partition."""
-        return any(delivery.state == HANDED for delivery in list(self._out.values()))

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from confluent_kafka import Message as Record
 
-from hemline_broker._attributes import from_attributes, to_attributes
+from hemline_broker._attributes import CONTENT_TYPE, parse_time, to_attributes
 from hemline_broker._message import Message
 
 PREFIX = "ce_"
+_ID, _TYPE, _SOURCE, _TIME, _KEY = "ce_id", "ce_type", "ce_source", "ce_time", "ce_partitionkey"
+_NO_EXTENSIONS = frozenset((_ID, _TYPE, _SOURCE, _TIME, _KEY, "ce_specversion"))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def texts_of(message: Message) -> dict[str, str]:
+    """Record headers of a message whose text is all Unicode."""
+    if message.content_type is None and not message.extensions and not message.headers:
+        return {
+            "ce_specversion": "1.0",
+            "ce_id": message.id,
+            "ce_source": message.source,
+            "ce_type": message.type,
+            "ce_time": message.time_text(),
+        }
+    return to_attributes(message, PREFIX)
+
+
 def headers_of(message: Message) -> dict[str, str | bytes | None]:
-    """Record headers; text that came as illegal UTF-8 goes out as the same bytes."""
+    """Record headers of any message; text that came as illegal UTF-8 goes out as the same bytes."""
     return {
         name: value if value.isascii() else value.encode("utf-8", "surrogateescape")
         for name, value in to_attributes(message, PREFIX).items()
@@ -27,27 +43,96 @@ def key_of(message: Message) -> bytes | None:
     return None if message.key is None else message.key.encode("utf-8", "surrogateescape")
 
 
-def message_of(record: Record, prefix: str) -> Message:
-    """A message from a record; `prefix` is `topic/partition/`."""
-    key = record.key()
-    # Typed as what may be sent; what is received is always a list of (str, bytes or None), or None.
-    headers: Any = record.headers() or ()
+class KafkaMessage(Message):
+    """A message that came: its attributes are read from the record when somebody asks for them."""
 
-    def fallback() -> tuple[str, datetime]:
-        received = _EPOCH + timedelta(milliseconds=max(record.timestamp()[1], 0))
-        return f"{prefix}{record.offset()}", received
+    __slots__ = ("_prefix", "_record", "_texts")
 
-    return from_attributes(
-        record.value() or b"",
-        None if key is None else _text(key),
-        [
-            (name, value.decode("utf-8", "surrogateescape"))
-            for name, value in headers
-            if value is not None
-        ],
-        PREFIX,
-        fallback,
-    )
+    def __init__(self, prefix: str, record: Record) -> None:
+        # Not the parent's: every attribute comes from the record. `prefix` is `topic/partition/`.
+        self._record = record
+        self._prefix = prefix
+        self._texts: Mapping[str, str] | None = None
+
+    def _all(self) -> Mapping[str, str]:
+        """Every header that has a value; of a name that comes twice the last counts."""
+        texts = self._texts
+        if texts is None:
+            # Typed as what may be sent; what is received is always a list of (str, bytes or None), or None.
+            headers: Any = self._record.headers() or ()
+            try:
+                texts = {name: value.decode() for name, value in headers if value is not None}
+            except UnicodeDecodeError:
+                texts = {name: _text(value) for name, value in headers if value is not None}
+            self._texts = texts
+        return texts
+
+    @property
+    def data(self) -> bytes:
+        """The body."""
+        return self._record.value() or b""
+
+    @property
+    def key(self) -> str | None:
+        """The record's key, else what the SDKs carry beside it."""
+        key = self._record.key()
+        if key:
+            return _text(key)
+        return self._all().get(_KEY) or (None if key is None else "")
+
+    @property
+    def id(self) -> str:
+        """CloudEvents id, else the key, else the position. Most readers want it and nothing more."""
+        if self._texts is None:
+            headers: Any = self._record.headers()
+            value = dict(headers).get(_ID) if headers else None
+            if value:
+                return _text(value)
+        return self._all().get(_ID) or self.key or f"{self._prefix}{self._record.offset()}"
+
+    @property
+    def type(self) -> str:
+        """CloudEvents type."""
+        return self._all().get(_TYPE) or "message"
+
+    @property
+    def source(self) -> str:
+        """CloudEvents source."""
+        return self._all().get(_SOURCE) or "unknown"
+
+    @property
+    def time(self) -> datetime:
+        """CloudEvents time, else the record's."""
+        time = parse_time(self._all().get(_TIME, ""))
+        return time or _EPOCH + timedelta(milliseconds=max(self._record.timestamp()[1], 0))
+
+    @property
+    def content_type(self) -> str | None:
+        """Media type of the body."""
+        return self._all().get(CONTENT_TYPE)
+
+    @property
+    def extensions(self) -> Mapping[str, str]:
+        """CloudEvents extension attributes."""
+        cut = len(PREFIX)
+        return {
+            name[cut:]: value
+            for name, value in self._all().items()
+            if name.startswith(PREFIX) and name not in _NO_EXTENSIONS
+        }
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Other headers."""
+        return {
+            name: value
+            for name, value in self._all().items()
+            if not name.startswith(PREFIX) and name != CONTENT_TYPE
+        }
+
+    def time_text(self) -> str:
+        """The time as RFC 3339."""
+        return self.time.isoformat()
 
 
 def _text(value: bytes | str) -> str:

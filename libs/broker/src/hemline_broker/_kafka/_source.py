@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -17,8 +19,9 @@ from hemline_broker._errors import BrokerError
 from hemline_broker._kafka._admin import KafkaAdmin
 from hemline_broker._kafka._errors import is_denied, translate
 from hemline_broker._kafka._partition import Partition
-from hemline_broker._kafka._records import message_of
+from hemline_broker._kafka._records import KafkaMessage
 from hemline_broker._kafka._settings import Settings
+from hemline_broker._run import Run
 
 _log = logging.getLogger(__name__)
 
@@ -152,26 +155,30 @@ class KafkaSource(ConsumerThread):
         self._paused = paused
 
     def _deliver(self, records: Sequence[Record]) -> None:
-        deliveries = []
+        if any(record.error() for record in records):
+            good = []
+            for record in records:
+                error = record.error()
+                if error is None:
+                    good.append(record)
+                else:
+                    self._on_record_error(error)
+            records = good
         largest = 0
-        for record in records:
-            error = record.error()
-            if error is not None:
-                self._on_record_error(error)
-                continue
-            number, offset = record.partition(), record.offset()
+        # librdkafka fetches from one partition after the other, so that most reads are one run or a few.
+        for number, group in groupby(records, Record.partition):
             part = self._parts.get(number) if number is not None else None
-            if part is None or offset is None:
+            if part is None:
                 continue  # of an assignment that has just gone
-            message = message_of(record, part.prefix)
-            delivery = Delivery(message, self._topic, 1, part, offset, self._sink, record)
-            part.delivered(delivery)
-            deliveries.append(delivery)
-            largest = max(largest, len(message.data))
+            run = [*group]
+            offsets: list[Any] = [record.offset() for record in run]
+            sizes = [*map(len, run)]
+            part.delivered(offsets)
+            decode = partial(KafkaMessage, part.prefix)
+            self._sink.put_run(Run(self._topic, part, run, offsets, sizes, decode, self._sink))
+            largest = max(largest, *sizes)
         # Falls slowly, so that a stream of large messages with small ones between stays bounded.
         self._largest = max(largest + 1, self._largest * 7 // 8)
-        if deliveries:
-            self._sink.put(deliveries)
 
     def _on_record_error(self, error: KafkaError) -> None:
         if error.code() in (KafkaError._PARTITION_EOF, KafkaError._MAX_POLL_EXCEEDED):
@@ -190,8 +197,14 @@ class KafkaSource(ConsumerThread):
 
     def _collect(self) -> None:
         while self._acks:
-            deliveries = self._acks.popleft()
-            for delivery in deliveries:
+            acked = self._acks.popleft()
+            if isinstance(acked, Run):
+                if acked.lease.lost:
+                    self._lost += [message.id for message in acked.messages]
+                elif isinstance(acked.lease, Partition):
+                    acked.lease.done(acked.offsets[0], len(acked))
+                continue
+            for delivery in acked:
                 part = delivery.lease
                 if part.lost:
                     self._lost.append(delivery.message.id)

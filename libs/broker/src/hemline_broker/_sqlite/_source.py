@@ -13,6 +13,7 @@ from hemline_broker._consumer_thread import ConsumerThread
 from hemline_broker._delivery import Delivery
 from hemline_broker._driver import Sink
 from hemline_broker._errors import BrokerError, Unavailable
+from hemline_broker._run import Run
 from hemline_broker._sqlite import _liveness
 from hemline_broker._sqlite._claims import Claim
 from hemline_broker._sqlite._database import as_broker_error, open_database, transaction
@@ -151,6 +152,8 @@ class SqliteSource(ConsumerThread):
         """Note on the claims what was acknowledged."""
         while self._acks:
             deliveries = self._acks.popleft()
+            if isinstance(deliveries, Run):
+                continue  # none was delivered
             self._unstored.append(deliveries)
             for delivery in deliveries:
                 claim = delivery.lease
