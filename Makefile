@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := libs/api libs/runtime libs/broker libs/model libs/store \
-            services/inference services/samples services/trainer services/client_sim operator cli
+            services/inference services/samples services/trainer services/client_sim operator observability cli
 SOURCES := $(foreach package,$(PACKAGES),$(package)/src)
 PYTEST := $(BIN)/pytest
 BROKER ?=
@@ -68,6 +68,7 @@ lint: $(VENV)/.dev ## format, style, types, imports, generated files
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/lint-imports
 	tests/house/generated.sh
+	tests/house/rules.sh
 
 format: $(VENV)/.dev ## rewrite what the formatter can
 	$(BIN)/ruff format .
@@ -77,6 +78,7 @@ generate: $(VENV)/.dev ## rewrite the generated files
 	PYTHON=$(abspath $(BIN)/python) libs/api/generate.sh
 	$(BIN)/python -m hemline_api.resources k8s/crds
 	$(BIN)/python -m hemline_operator.manifests k8s
+	$(BIN)/python -m hemline_observability charts/hemline/files/dashboards
 
 bench: $(VENV)/.dev ## every benchmark, quick (BENCH_OPTIONS= for the full length)
 	for file in bench/[a-z]*.py; do nice -n 0 $(BIN)/python $$file $(BENCH_OPTIONS) || exit 1; done

@@ -11,7 +11,8 @@ cp -R k8s "$copy/k8s"
 PYTHON="$python" "$copy/libs/api/generate.sh"
 "$python" -m hemline_api.resources "$copy/k8s/crds"
 "$python" -m hemline_operator.manifests "$copy/k8s"
-for folder in libs/api/src k8s; do
+"$python" -m hemline_observability "$copy/charts/hemline/files/dashboards"
+for folder in libs/api/src k8s charts/hemline/files/dashboards; do
   if ! diff -r -x __pycache__ "$folder" "$copy/$folder"; then
     echo "error: generated files below $folder are not current; run: make generate" >&2
     exit 1
