@@ -1,6 +1,7 @@
 """The custom resource definitions, as a real API server takes them."""
 
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -154,20 +155,68 @@ def test_a_classifier_scales_through_its_subresource(cluster: Cluster, namespace
     assert after["spec"]["inference"]["replicas"] == 4
 
 
-def test_kubectl_knows_short_names_the_category_and_the_documentation(
-    cluster: Cluster, namespace: str
+def kubectl(cluster: Cluster, namespace: str, *arguments: str) -> str:
+    command = ["kubectl", "--kubeconfig", str(cluster.kubeconfig), "-n", namespace, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_kubectl_lists_both_by_short_names_and_category(cluster: Cluster, namespace: str) -> None:
+    cluster.create(CLASSIFIER, namespace, classifier())
+    cluster.create(FINE_TUNE, namespace, fine_tune())
+    listed = kubectl(cluster, namespace, "get", "icl,ft")
+    assert "imageclassifier.hemline.dev/mnist" in listed
+    assert "finetune.hemline.dev/now" in listed
+    assert "mnist" in kubectl(cluster, namespace, "get", "hemline")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "columns"),
+    [
+        ("icl", (), "NAME READY REASON LIVE CANARY ACCURACY FRESH PODS AGE"),
+        (
+            "icl",
+            ("-o", "wide"),
+            "NAME READY REASON LIVE CANARY ACCURACY FRESH EVERY LABELLED PODS BROKER LAST AGE",
+        ),
+        ("ft", (), "NAME CLASSIFIER SUCCEEDED REASON VERSION PROMOTED AGE"),
+        (
+            "ft",
+            ("-o", "wide"),
+            "NAME CLASSIFIER SUCCEEDED REASON MESSAGE BASE VERSION PROMOTED AGE",
+        ),
+    ],
+)
+def test_the_columns_tell_the_story(
+    cluster: Cluster, namespace: str, name: str, options: tuple[str, ...], columns: str
 ) -> None:
     cluster.create(CLASSIFIER, namespace, classifier())
     cluster.create(FINE_TUNE, namespace, fine_tune())
+    shown = kubectl(cluster, namespace, "get", name, *options)
+    assert shown.splitlines()[0].split() == columns.split()
 
-    def kubectl(*arguments: str) -> str:
-        command = ["kubectl", "--kubeconfig", str(cluster.kubeconfig), "-n", namespace, *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
-    listed = kubectl("get", "icl,ft")
-    assert "imageclassifier.hemline.dev/mnist" in listed
-    assert "finetune.hemline.dev/now" in listed
-    assert "mnist" in kubectl("get", "hemline")
-    explained = kubectl("explain", "icl.spec.fineTune")
-    assert "When a new model is made" in explained
-    assert "Labelled samples from the stream since the last attempt" in explained
+def documented(schema: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    """Every part of a spec that has parts, with a sentence of each of them."""
+    for name, part in schema.get("properties", {}).items():
+        inner = part.get("items", part)
+        if "properties" in inner:
+            yield from documented(inner, f"{path}.{name}")
+        yield path, part["description"]
+
+
+def test_kubectl_explains_every_field(cluster: Cluster, namespace: str) -> None:
+    """As kubectl prints it, whatever it does to long lines."""
+    for definition, short in zip(custom_resource_definitions(), ("icl", "ft"), strict=True):
+        schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        fields = [*documented(schema["properties"]["spec"], f"{short}.spec")]
+        fields += [*documented(schema["properties"]["status"], f"{short}.status")]
+        pages = {
+            path: " ".join(kubectl(cluster, namespace, "explain", path).split())
+            for path in sorted({path for path, _ in fields})
+        }
+        assert len(fields) > 20
+        for path, sentence in fields:
+            assert " ".join(sentence.split()) in pages[path], path
+    page = kubectl(cluster, namespace, "explain", "icl.spec.fineTune")
+    assert "DESCRIPTION:" in page
+    assert "When a new model is made" in page

@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,24 +31,6 @@ from hemline_operator.testing.cluster import (
 )
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(600, func_only=True)]
-
-
-@pytest.fixture
-def stage(cluster: Cluster, namespace: str) -> Stage:
-    return Stage(cluster, namespace)
-
-
-@pytest.fixture
-def player(cluster: Cluster, namespace: str) -> Iterator[PlayedKubelet]:
-    with PlayedKubelet(cluster, namespace) as player:
-        yield player
-
-
-@pytest.fixture
-def operator(cluster: Cluster, namespace: str, tmp_path: Path) -> Iterator[RunningOperator]:
-    with RunningOperator(cluster, namespace, tmp_path) as operator:
-        yield operator
-    assert "Traceback" not in operator.log.read_text()
 
 
 def test_a_classifier_comes_up_is_scaled_and_pinned_and_goes(

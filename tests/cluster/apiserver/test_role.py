@@ -1,14 +1,14 @@
 """The operator's role is minimal: the audit log of a life that uses everything, compared with its rules."""
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from hemline_operator.kube import (
     CLASSIFIER,
+    CONFIG_MAP,
     DEPLOYMENT,
     FINE_TUNE,
     JOB,
@@ -16,37 +16,27 @@ from hemline_operator.kube import (
     KAFKA_USER,
     POD_MONITOR,
     SCALED_OBJECT,
+    TRIGGER_AUTHENTICATION,
+    Kind,
 )
-from hemline_operator.manifests import OPTIONAL_RULES, RULES
-from hemline_operator.testing.cluster import Cluster, PlayedKubelet, RunningOperator, Stage
+from hemline_operator.manifests import RULES
+from hemline_operator.testing.cluster import (
+    Cluster,
+    PlayedKubelet,
+    RunningOperator,
+    Stage,
+    audited,
+    denied,
+    granted,
+    uses,
+)
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(900, func_only=True)]
 
-Use = tuple[str, str, str]
-
-
-def granted() -> set[Use]:
-    return {
-        (group, resource, verb)
-        for rule in (*RULES, *OPTIONAL_RULES)
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
-
-
-def entries(folder: Path, user: str) -> Iterator[dict[str, Any]]:
-    with (folder / "logs" / "audit.jsonl").open() as lines:
-        for line in lines:
-            entry = json.loads(line)
-            if entry["user"]["username"] == user and "objectRef" in entry:
-                yield entry
-
-
-def use_of(entry: dict[str, Any]) -> Use:
-    about = entry["objectRef"]
-    resource = about["resource"] + (f"/{about['subresource']}" if "subresource" in about else "")
-    return about.get("apiGroup", ""), resource, entry["verb"]
+NAMESPACE = Kind("", "v1", "Namespace", "namespaces")
+RBAC = "rbac.authorization.k8s.io"
+CLUSTER_ROLE = Kind(RBAC, "v1", "ClusterRole", "clusterroles")
+CLUSTER_ROLE_BINDING = Kind(RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings")
 
 
 def run_to_the_end(stage: Stage, player: PlayedKubelet, name: str, version: int) -> None:
@@ -97,23 +87,71 @@ def test_no_rule_is_unused_and_no_request_is_denied(
             (KAFKA_TOPIC, f"{namespace}.mnist.images"),
             (KAFKA_USER, f"{namespace}.mnist"),
             (SCALED_OBJECT, "mnist-inference"),
+            (TRIGGER_AUTHENTICATION, "mnist-inference"),
             (POD_MONITOR, "mnist-hemline"),
         ):
             assert stage.get(kind, name) is not None, (kind.name, name)
-        made = stage.get(CLASSIFIER)
-        assert made is not None
+        off = {"spec": {"inference": {"autoscaling": {"mode": "Disabled"}}}}
+        cluster.patch(CLASSIFIER, namespace, "mnist", off)
+        cluster.wait(
+            "scaling to end",
+            lambda: stage.get(TRIGGER_AUTHENTICATION, "mnist-inference") is None or None,
+        )
         assert "Traceback" not in operator.log.read_text()
 
-    seen = list(entries(cluster.folder, f"system:serviceaccount:{namespace}:hemline-operator"))
-    denied = [use_of(one) for one in seen if one["responseStatus"]["code"] in (401, 403)]
-    assert not denied
-    used = {use_of(one) for one in seen}
-    # An apply that makes its object is one request, named patch and answered with 201: it needs both verbs.
-    used |= {
-        (group, resource, "create")
-        for one in seen
-        for group, resource, verb in [use_of(one)]
-        if verb == "patch" and one["responseStatus"]["code"] == 201
+    account = f"system:serviceaccount:{namespace}:hemline-operator"
+    seen = [one for one in audited(cluster.folder) if one["user"]["username"] == account]
+    assert not denied(seen)
+    assert granted() - uses(seen) == set(), "rules that nothing uses"
+    assert uses(seen) - granted() == set(), "requests that no rule covers"
+
+
+def test_a_request_that_is_denied_would_be_seen(
+    cluster: Cluster, namespace: str, tmp_path: Path
+) -> None:
+    """The check above can fail: a request without a right counts, one that admission refuses does not."""
+    if cluster.folder is None:
+        pytest.skip("the API server is not the tests' own: its audit log cannot be read")
+    operator = RunningOperator(cluster, namespace, tmp_path)
+    mine = {"Authorization": f"Bearer {operator.token}"}
+    account = f"system:serviceaccount:{namespace}:hemline-operator"
+
+    def status(method: str, path: str, body: Any = None) -> int:
+        with httpx.Client(base_url=cluster.server, verify=cluster.context_without_user) as http:
+            return http.request(method, path, json=body, headers=mine).status_code
+
+    def seen() -> list[dict[str, Any]]:
+        return [one for one in audited(cluster.folder) if one["user"]["username"] == account]
+
+    held = {"metadata": {"name": "held", "finalizers": ["hemline.dev/test"]}}
+    cluster.create(CONFIG_MAP, namespace, held)
+    # The account and its role go with the namespace: the right is given from outside of it.
+    cluster_role = {"metadata": {"name": namespace}, "rules": list(RULES)}
+    binding = {
+        "metadata": {"name": namespace},
+        "roleRef": {
+            "apiGroup": CLUSTER_ROLE.group,
+            "kind": CLUSTER_ROLE.name,
+            "name": namespace,
+        },
+        "subjects": [
+            {"kind": "ServiceAccount", "name": "hemline-operator", "namespace": namespace}
+        ],
     }
-    assert granted() - used == set(), "rules that nothing uses"
-    assert used - granted() == set(), "requests that no rule covers"
+    cluster.create(CLUSTER_ROLE, None, cluster_role)
+    cluster.create(CLUSTER_ROLE_BINDING, None, binding)
+    try:
+        cluster.delete(NAMESPACE, None, namespace)
+        path = CONFIG_MAP.path(namespace)
+        cluster.wait(
+            "a refusal by admission",
+            lambda: status("POST", path, {"metadata": {"name": "late"}}) == 403 or None,
+        )
+        assert not denied(seen())
+        assert status("GET", f"/api/v1/namespaces/{namespace}/secrets") == 403
+        cluster.wait("the audit log to have it", lambda: denied(seen()) or None)
+        assert denied(seen()) == {("", "secrets", "list")}
+    finally:
+        cluster.patch(CONFIG_MAP, namespace, "held", {"metadata": {"finalizers": None}})
+        cluster.delete(CLUSTER_ROLE_BINDING, None, namespace)
+        cluster.delete(CLUSTER_ROLE, None, namespace)

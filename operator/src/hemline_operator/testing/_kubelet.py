@@ -75,6 +75,10 @@ class PlayedKubelet:
         self.samples = _Samples()
         self.trainers = trainers
         self.refused: dict[str, str] = {}
+        self.deaf = False
+        """Whether notes on pods are ignored, as by a kubelet whose copy of the ConfigMap is old."""
+        self.full = ""
+        """Why no node takes a trainer's pod; empty: one does."""
         self._cluster = cluster
         self._namespace = namespace
         # Every pod has a loopback address of its own, since ports are the same in all of them.
@@ -118,7 +122,11 @@ class PlayedKubelet:
         selector = f"batch.kubernetes.io/job-name={job}"
 
         def ended() -> bool:
-            pods = self._cluster.list(POD, self._namespace, selector)
+            pods = [
+                pod
+                for pod in self._cluster.list(POD, self._namespace, selector)
+                if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
+            ]
             for pod in pods:
                 try:
                     self._end(pod, message, succeeded=succeeded)
@@ -215,6 +223,8 @@ class PlayedKubelet:
             }
             self._status(POD, pod, status)
         note = pod["metadata"].get("annotations", {}).get(NUDGE, "")
+        if self.deaf:
+            return
         if component == "inference" and self._loaded.get(name, (None, 0))[0] != note:
             self._loaded[name] = (note, self._revision(pod))
 
@@ -234,6 +244,10 @@ class PlayedKubelet:
             None,
         )
         if job is None:
+            return
+        if self.full:
+            refusal = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+            self._status(POD, pod, {"conditions": [refusal | {"message": self.full}]})
             return
         uid = job["metadata"]["ownerReferences"][0]["uid"]
         self._jobs_seen.setdefault(uid, set()).add(owner)

@@ -142,7 +142,7 @@ class RunningOperator:
             "kind": "TokenRequest",
             "spec": {"expirationSeconds": 3600 * 6},
         }
-        token = self._cluster.http.post(path, json=request).json()["status"]["token"]
+        self.token: str = self._cluster.http.post(path, json=request).json()["status"]["token"]
         seen = json.loads(_as_json(self._cluster.kubeconfig))
         cluster = dict(seen["clusters"][0]["cluster"])
         if server is not None:
@@ -151,7 +151,7 @@ class RunningOperator:
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "test", "cluster": cluster}],
-            "users": [{"name": _NAME, "user": {"token": token}}],
+            "users": [{"name": _NAME, "user": {"token": self.token}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": _NAME}}],
             "current-context": "test",
         }

@@ -1,5 +1,6 @@
 """For tests against a real API server. Needs httpx."""
 
+from hemline_operator.testing._audit import audited, denied, granted, uses
 from hemline_operator.testing._cluster import Cluster, message
 from hemline_operator.testing._kubelet import PlayedKubelet
 from hemline_operator.testing._operator import RunningOperator
@@ -12,6 +13,10 @@ __all__ = [
     "RunningOperator",
     "Stage",
     "WriteProxy",
+    "audited",
     "condition",
+    "denied",
+    "granted",
     "message",
+    "uses",
 ]
