@@ -12,7 +12,7 @@ BROKER ?=
 SERVERS := kafka or pubsub or apiserver or cluster or slow
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-broker test-operator test-cluster lint format generate bench lock servers clean
+.PHONY: help setup demo test test-all test-broker test-operator test-cluster test-chart lint format generate bench lock servers clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -60,14 +60,18 @@ test-operator: $(VENV)/.dev ## the lifecycle and its drivers
 test-cluster: $(VENV)/.dev ## Kubernetes: a real API server (and a node, once there are images to run on it)
 	eval "$$(tests/servers/install.sh)"; $(PYTEST) tests/cluster
 
+test-chart: $(VENV)/.dev ## the Helm charts: templates, values, a real API server, an installation
+	eval "$$(tests/servers/install.sh)"; $(PYTEST) tests/chart tests/cluster/chart
+
 # --- keeping it clean -------------------------------------------------------------------------------------------
 
-lint: $(VENV)/.dev ## format, style, types, imports, generated files
+lint: $(VENV)/.dev ## format, style, types, imports, generated files, charts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/lint-imports
 	tests/house/generated.sh
+	tests/chart/lint.sh
 	tests/house/rules.sh
 
 format: $(VENV)/.dev ## rewrite what the formatter can
@@ -79,6 +83,7 @@ generate: $(VENV)/.dev ## rewrite the generated files
 	$(BIN)/python -m hemline_api.resources k8s/crds
 	$(BIN)/python -m hemline_operator.manifests k8s
 	$(BIN)/python -m hemline_observability charts/hemline/files/dashboards
+	$(BIN)/python charts/generate.py charts
 
 bench: $(VENV)/.dev ## every benchmark, quick (BENCH_OPTIONS= for the full length)
 	for file in bench/[a-z]*.py; do nice -n 0 $(BIN)/python $$file $(BENCH_OPTIONS) || exit 1; done

