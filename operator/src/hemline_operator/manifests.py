@@ -27,6 +27,7 @@ RULES: Final = (
     _rule("", ["configmaps", "persistentvolumeclaims", "serviceaccounts", "services"], *_KEEP),
     _rule("apps", ["deployments"], *_KEEP),
     _rule("batch", ["jobs"], "get", *_KEEP),
+    _rule("batch", ["cronjobs"], *_KEEP),
     _rule("", ["pods"], "list", "watch", "patch"),
     _rule("", ["events"], "create"),
 )

@@ -15,7 +15,12 @@ from hemline_trainer._app import app as trainer
 
 KEY = Key("shop", "mnist")
 OWNER = Owner("hemline.dev/v1alpha1", "FineTune", "now", "uid-1")
-SPEC = ClassifierSpec.model_validate({"broker": {"type": "Kafka", "address": "kafka:9092"}})
+SPEC = ClassifierSpec.model_validate(
+    {
+        "broker": {"type": "Kafka", "address": "kafka:9092"},
+        "samples": {"upkeep": {"expireUnlabelledHours": 720}},
+    }
+)
 COMMANDS = {
     "hemline-inference": inference,
     "hemline-samples": samples,
@@ -29,7 +34,9 @@ def containers() -> list[dict[str, Any]]:
     objects.append(
         job(KEY, OWNER, SPEC, SPEC.trainer, SPEC.fine_tune.gate, platform, base_version=1)
     )
-    pods = [one["spec"]["template"]["spec"] for one in objects if "template" in one.get("spec", {})]
+    parts = [one.get("spec", {}) for one in objects]
+    parts += [one["jobTemplate"]["spec"] for one in parts if "jobTemplate" in one]
+    pods = [one["template"]["spec"] for one in parts if "template" in one]
     return [
         one
         for pod in pods

@@ -33,8 +33,8 @@ def test_a_classifier_comes_up(world: World) -> None:
     world.rest()
     kinds = sorted(kind for kind, _ in world.objects if kind not in ("Pod", "ImageClassifier"))
     assert kinds == [
-        "ConfigMap", "Deployment", "Deployment", "Deployment", "PersistentVolumeClaim", "Service",
-        "ServiceAccount",
+        "ConfigMap", "CronJob", "Deployment", "Deployment", "Deployment", "PersistentVolumeClaim",
+        "Service", "ServiceAccount",
     ]  # fmt: skip
     assert world.condition("ImageClassifier", "mnist", "Ready") == (
         "True", "Serving", "version 1 answers",
@@ -61,6 +61,7 @@ def test_when_nothing_changes_nothing_is_written(world: World) -> None:
         ("Service", "mnist-serve"),
         ("ConfigMap", "mnist-rollout"),
         ("ServiceAccount", "mnist-hemline"),
+        ("CronJob", "mnist-upkeep"),
         ("PersistentVolumeClaim", "mnist-lake"),
     ],
 )

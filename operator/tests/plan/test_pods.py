@@ -180,6 +180,37 @@ def test_keda_counts_a_pub_sub_subscription() -> None:
     assert parameter["name"] == "key"
 
 
+def test_keda_counts_on_pub_sub_what_the_lake_says_where_prometheus_can_be_asked() -> None:
+    platform = replace(PLATFORM, prometheus="http://prometheus:9090")
+    made = others(PUB_SUB, platform=platform, inference=SCALED)
+    scaled = made["ScaledObject"]["spec"]
+    (trigger,) = scaled["triggers"]
+    assert trigger["metadata"] == {
+        "serverAddress": "http://prometheus:9090",
+        "query": 'max(hemline_serve_unanswered_images{namespace="shop",classifier="mnist"})',
+        "threshold": "50",
+        "ignoreNullValues": "false",
+    }
+    assert scaled["fallback"]["replicas"] == max(1, scaled["minReplicaCount"])
+    assert "TriggerAuthentication" not in made
+    (kafka,) = others(KAFKA, platform=platform, inference=SCALED)["ScaledObject"]["spec"]["triggers"]
+    assert kafka["type"] == "kafka"
+
+
+def test_pods_are_scraped_with_the_labels_that_dashboards_select_by() -> None:
+    (endpoint,) = others(KAFKA)["PodMonitor"]["spec"]["podMetricsEndpoints"]
+    labels = {
+        one["targetLabel"]: one["sourceLabels"] for one in endpoint["relabelings"]
+    }
+    assert labels == {
+        "classifier": ["__meta_kubernetes_pod_label_hemline_dev_classifier"],
+        "component": ["__meta_kubernetes_pod_label_hemline_dev_component"],
+    }
+    assert {"hemline.dev/classifier", "hemline.dev/component"} <= children(KAFKA)[
+        "Deployment", "mnist-serve"
+    ]["spec"]["template"]["metadata"]["labels"].keys()
+
+
 @pytest.mark.parametrize("component", ["inference", "collect", "serve"])
 def test_a_volume_of_one_node_keeps_every_pod_on_it(component: str) -> None:
     made = pod(component, KAFKA)
@@ -213,3 +244,16 @@ def test_a_new_lake_is_filled_before_it_is_served() -> None:
     options = dict(zip(fill["command"][2::2], fill["command"][3::2], strict=True))
     assert options["--model"] == "/models/mine"
     assert options["--data"] == "none"
+
+
+def test_upkeep_runs_on_a_schedule_of_its_own_and_can_be_held() -> None:
+    cron = children(KAFKA)["CronJob", "mnist-upkeep"]["spec"]
+    minute, rest = cron["schedule"].split(" ", 1)
+    assert 0 <= int(minute) < 60
+    assert rest == "* * * *"
+    assert cron["suspend"] is False
+    upkeep = {"mode": "Disabled", "schedule": "30 3 * * *", "expireUnlabelledHours": 720}
+    held = children(KAFKA, samples={"upkeep": upkeep})["CronJob", "mnist-upkeep"]["spec"]
+    assert (held["suspend"], held["schedule"]) == (True, "30 3 * * *")
+    (container,) = held["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert container["command"][-2:] == ["--expire-unlabelled", "720"]

@@ -11,6 +11,7 @@ import pytest
 from hemline_operator.kube import (
     CLASSIFIER,
     CONFIG_MAP,
+    CRON_JOB,
     DEPLOYMENT,
     EVENT,
     FINE_TUNE,
@@ -89,6 +90,7 @@ def test_children_that_were_deleted_or_edited_are_repaired(
         (SERVICE, "mnist-serve"),
         (CONFIG_MAP, "mnist-rollout"),
         (SERVICE_ACCOUNT, "mnist-hemline"),
+        (CRON_JOB, "mnist-upkeep"),
     ]
     for kind, name in children:
         before = stage.get(kind, name)

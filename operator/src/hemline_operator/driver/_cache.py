@@ -7,6 +7,7 @@ from typing import Any, Final
 from hemline_operator.kube import (
     CLASSIFIER,
     CONFIG_MAP,
+    CRON_JOB,
     DEPLOYMENT,
     FINE_TUNE,
     JOB,
@@ -23,7 +24,14 @@ __all__ = ["CHILDREN", "OWN", "SELECTOR", "WATCHED", "Cache", "key_of", "trimmed
 Manifest = Mapping[str, Any]
 
 OWN: Final = (CLASSIFIER, FINE_TUNE)
-CHILDREN: Final = (DEPLOYMENT, SERVICE, CONFIG_MAP, VOLUME_CLAIM, SERVICE_ACCOUNT)
+CHILDREN: Final = (
+    DEPLOYMENT,
+    SERVICE,
+    CONFIG_MAP,
+    VOLUME_CLAIM,
+    SERVICE_ACCOUNT,
+    CRON_JOB,
+)
 WATCHED: Final = (*OWN, *CHILDREN, JOB, POD)
 SELECTOR: Final = CLASSIFIER_LABEL
 """Of everything but the custom resources, only what carries this label is watched."""

@@ -14,6 +14,8 @@ from hemline_operator.kube._errors import (
 from hemline_operator.kube._kinds import (
     CLASSIFIER,
     CONFIG_MAP,
+    CRON_JOB,
+    CUSTOM_RESOURCE_DEFINITION,
     DEPLOYMENT,
     EVENT,
     FINE_TUNE,
@@ -35,6 +37,8 @@ from hemline_operator.kube._kinds import (
 __all__ = [
     "CLASSIFIER",
     "CONFIG_MAP",
+    "CRON_JOB",
+    "CUSTOM_RESOURCE_DEFINITION",
     "DEPLOYMENT",
     "EVENT",
     "FINE_TUNE",

@@ -9,6 +9,8 @@ from hemline_api.resources import GROUP, VERSION
 __all__ = [
     "CLASSIFIER",
     "CONFIG_MAP",
+    "CRON_JOB",
+    "CUSTOM_RESOURCE_DEFINITION",
     "DEPLOYMENT",
     "EVENT",
     "FINE_TUNE",
@@ -56,6 +58,9 @@ class Kind:
 
 CLASSIFIER: Final = Kind(GROUP, VERSION, "ImageClassifier", "imageclassifiers")
 FINE_TUNE: Final = Kind(GROUP, VERSION, "FineTune", "finetunes")
+CUSTOM_RESOURCE_DEFINITION: Final = Kind(
+    "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions"
+)
 CONFIG_MAP: Final = Kind("", "v1", "ConfigMap", "configmaps")
 EVENT: Final = Kind("", "v1", "Event", "events")
 POD: Final = Kind("", "v1", "Pod", "pods")
@@ -64,6 +69,7 @@ SERVICE_ACCOUNT: Final = Kind("", "v1", "ServiceAccount", "serviceaccounts")
 VOLUME_CLAIM: Final = Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 DEPLOYMENT: Final = Kind("apps", "v1", "Deployment", "deployments")
 JOB: Final = Kind("batch", "v1", "Job", "jobs")
+CRON_JOB: Final = Kind("batch", "v1", "CronJob", "cronjobs")
 KAFKA_TOPIC: Final = Kind("kafka.strimzi.io", "v1", "KafkaTopic", "kafkatopics")
 KAFKA_USER: Final = Kind("kafka.strimzi.io", "v1", "KafkaUser", "kafkausers")
 SCALED_OBJECT: Final = Kind("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects")
@@ -83,13 +89,14 @@ KINDS: Final = (
     VOLUME_CLAIM,
     DEPLOYMENT,
     JOB,
+    CRON_JOB,
     KAFKA_TOPIC,
     KAFKA_USER,
     SCALED_OBJECT,
     TRIGGER_AUTHENTICATION,
     POD_MONITOR,
 )
-_BY_NAME: Final = {kind.name: kind for kind in KINDS}
+_BY_NAME: Final = {kind.name: kind for kind in (*KINDS, CUSTOM_RESOURCE_DEFINITION)}
 
 
 def kind_of(manifest: Mapping[str, Any]) -> Kind:

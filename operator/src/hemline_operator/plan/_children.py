@@ -1,5 +1,6 @@
 """What should be there for a classifier: one pure function for create, update, resume and resync alike."""
 
+import hashlib
 from typing import Any
 
 from hemline_api.resources import ClassifierSpec, Mode, PodSettings
@@ -44,6 +45,7 @@ def desired(
         _serve(key, owner, spec, platform),
         _collect(key, owner, spec, platform),
         _inference(key, owner, spec, platform),
+        _upkeep(key, owner, spec, platform),
     ]
     return [sealed(child) for child in children]
 
@@ -238,3 +240,42 @@ def _serve(key: Key, owner: Owner, spec: ClassifierSpec, platform: Platform) -> 
     )
     pod = pod_spec(key, spec, platform, settings, container, before=[fill])
     return _deployment(key, owner, "serve", key.serve, pod, replicas=settings.replicas)
+
+
+def _upkeep(key: Key, owner: Owner, spec: ClassifierSpec, platform: Platform) -> Object:
+    settings = spec.samples.upkeep
+    expire = settings.expire_unlabelled_hours
+    container = Container(
+        name="upkeep",
+        image=_image(settings, platform.images.samples),
+        command=[
+            "hemline-samples",
+            "upkeep",
+            *_common(key, spec),
+            "--keep-versions",
+            str(settings.keep_versions_hours),
+            *(["--expire-unlabelled", str(expire)] if expire else []),
+        ],
+        resources=_resources(settings, platform.samples_resources),
+    )
+    labels = component_labels(key, "upkeep")
+    pod = pod_spec(key, spec, platform, settings, container) | {"restartPolicy": "Never"}
+    # A minute that differs between classifiers, so that not all of a cluster's run at once.
+    minute = int.from_bytes(hashlib.sha256(str(key).encode()).digest()[:4]) % 60
+    return child("batch/v1", "CronJob", key, key.upkeep, "upkeep", owner) | {
+        "spec": {
+            "schedule": settings.schedule or f"{minute} * * * *",
+            "suspend": settings.mode is Mode.DISABLED,
+            "concurrencyPolicy": "Forbid",
+            "startingDeadlineSeconds": 600,
+            "successfulJobsHistoryLimit": 1,
+            "failedJobsHistoryLimit": 1,
+            "jobTemplate": {
+                "spec": {
+                    "backoffLimit": 0,
+                    "activeDeadlineSeconds": 3600,
+                    "template": {"metadata": {"labels": labels}, "spec": pod},
+                }
+            },
+        }
+    }

@@ -55,6 +55,11 @@ class Key:
         return f"{self.name}-serve"
 
     @property
+    def upkeep(self) -> str:
+        """CronJob that keeps the lake fast and small. A CronJob's name has at most 52 characters."""
+        return f"{self.name}-upkeep"
+
+    @property
     def rollout(self) -> str:
         """ConfigMap with the rollout document."""
         return f"{self.name}-rollout"

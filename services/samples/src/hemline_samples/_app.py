@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Coroutine
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +21,7 @@ from hemline_samples._lake_gauges import LakeGauges
 from hemline_samples._observer import BrokerObserver
 from hemline_samples._serve_metrics import ServeMetrics
 from hemline_samples._server import Server, ServeSettings
+from hemline_samples._upkeep import keep_up
 from hemline_store import Lake
 
 __all__ = ["app"]
@@ -31,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     help="The data set: `init` fills a new lake, `collect` writes what the broker brings into it, `serve` streams it "
-    "to trainers over gRPC.",
+    "to trainers over gRPC, `upkeep` keeps it fast and small.",
 )
 
 
@@ -101,6 +103,43 @@ def init(
     configure_logging(log_level, log_format)
     Topics(classifier, namespace)
     init_lake(Lake(lake, classifier), model=model, data=None if data == "none" else data)
+
+
+@app.command()
+def upkeep(
+    lake: LakeOption,
+    classifier: ClassifierOption,
+    keep_versions: Annotated[
+        float,
+        typer.Option(
+            envvar=_env("KEEP_VERSIONS"),
+            min=1.0,
+            help="Hours that an old version of the tables stays readable for whoever still reads it.",
+        ),
+    ] = 168.0,
+    expire_unlabelled: Annotated[
+        float | None,
+        typer.Option(
+            envvar=_env("EXPIRE_UNLABELLED"),
+            min=1.0,
+            help="Hours after which a stream image that no label came for is removed; default: never.",
+        ),
+    ] = None,
+    namespace: NamespaceOption = "",
+    log_level: LogLevelOption = "info",
+    log_format: LogFormatOption = LogFormat.TEXT,
+) -> None:
+    """Keep a lake fast and small: join small files, remove old versions. For a schedule; ends when it is done.
+
+    Safe while everything runs. Snapshots that a model or a run names stay readable.
+    """
+    configure_logging(log_level, log_format)
+    Topics(classifier, namespace)
+    keep_up(
+        Lake(lake, classifier),
+        keep_versions=timedelta(hours=keep_versions),
+        expire_unlabelled=timedelta(hours=expire_unlabelled) if expire_unlabelled else None,
+    )
 
 
 @app.command()

@@ -33,6 +33,7 @@ from hemline_api.resources._classifier import (
     StorageSpec,
     TopicsSpec,
     TrainerSpec,
+    UpkeepSpec,
 )
 from hemline_api.resources._crd import custom_resource_definitions
 from hemline_api.resources._fine_tune import FineTuneResourceSpec
@@ -83,5 +84,6 @@ __all__ = [
     "Toleration",
     "TopicsSpec",
     "TrainerSpec",
+    "UpkeepSpec",
     "custom_resource_definitions",
 ]

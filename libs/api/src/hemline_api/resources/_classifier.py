@@ -35,6 +35,7 @@ __all__ = [
     "StorageSpec",
     "TopicsSpec",
     "TrainerSpec",
+    "UpkeepSpec",
 ]
 
 
@@ -232,11 +233,32 @@ class ServeSpec(PodSettings):
     replicas: Annotated[int, Field(ge=1, le=100)] = Field(default=1, description="Number of pods.")
 
 
+class UpkeepSpec(PodSettings):
+    """The pod that now and then joins the lake's small files and removes its old versions."""
+
+    mode: Mode = Field(
+        default=Mode.ENABLED, description="Disabled: none runs, and the lake grows slow."
+    )
+    schedule: Annotated[str, Field(min_length=9, max_length=128)] | None = Field(
+        default=None,
+        description='When it runs, as in cron ("30 3 * * *"); unset: once an hour, at a minute of its own.',
+    )
+    keep_versions_hours: Annotated[int, Field(ge=1, le=87_600)] = Field(
+        default=168,
+        description="How long old versions of the tables stay readable; the snapshots of runs and models always do.",
+    )
+    expire_unlabelled_hours: Annotated[int, Field(ge=1, le=87_600)] | None = Field(
+        default=None,
+        description="Age at which images from the stream that no label came for are removed; unset: never.",
+    )
+
+
 class SamplesSpec(Resource):
     """What brings samples into the lake and out again."""
 
     collect: CollectSpec = Field(default_factory=CollectSpec, description="Broker to lake.")
     serve: ServeSpec = Field(default_factory=ServeSpec, description="Lake to trainers.")
+    upkeep: UpkeepSpec = Field(default_factory=UpkeepSpec, description="What keeps the lake fast.")
 
 
 class ModelSpec(Resource):
