@@ -2,5 +2,6 @@
 
 from hemline_operator.driver._run import run
 from hemline_operator.driver._settings import Settings
+from hemline_operator.driver._watch import login, watch_settings
 
-__all__ = ["Settings", "run"]
+__all__ = ["Settings", "login", "run", "watch_settings"]

@@ -74,7 +74,7 @@ class KubeApi:
         if session:
             await session.close()
 
-    async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+    async def get(self, kind: Kind, namespace: str | None, name: str) -> Object | None:
         """One object; None where it is not there."""
         try:
             return await self._call("GET", kind.path(namespace, name))
@@ -117,7 +117,7 @@ class KubeApi:
         meta = manifest["metadata"]
         return await self._call(
             "PATCH",
-            kind_of(manifest).path(meta["namespace"], meta["name"]),
+            kind_of(manifest).path(meta.get("namespace"), meta["name"]),
             body=manifest,
             content_type="application/apply-patch+yaml",
             parameters={"fieldManager": self._manager, "force": "true"},
