@@ -104,6 +104,11 @@ class StateDir:
         return self.root / "up.json"
 
     @property
+    def targets(self) -> Path:
+        """What Prometheus scrapes here, for its ``file_sd_configs``."""
+        return self.root / "prometheus.json"
+
+    @property
     def processes(self) -> Path:
         """Children by name, with process id and creation time."""
         return self.root / "processes.json"

@@ -41,6 +41,13 @@ def operator(
     pull_secret: Annotated[
         list[str] | None, typer.Option(help="Secret to pull images with; several times.")
     ] = None,
+    prometheus: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of Prometheus, as in http://prometheus:9090: KEDA then scales on Pub/Sub by Hemline's own "
+            "count of what waits. Without: by Google's."
+        ),
+    ] = None,
     workers: Annotated[
         int, typer.Option(min=1, max=256, help="Classifiers looked at at once.")
     ] = _DEFAULT.workers,
@@ -72,6 +79,7 @@ def operator(
         pull_policy=_one_of("pull-policy", pull_policy, ("Always", "IfNotPresent", "Never")),
         pull_secrets=tuple(pull_secret or ()),
         poll_seconds=poll,
+        prometheus=prometheus or None,
     )
     settings = Settings(
         namespaces=tuple(namespace or ()),

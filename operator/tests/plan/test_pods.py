@@ -1,6 +1,7 @@
 """What the pods are given: credentials as the services read them, storage, and where they run."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,10 @@ KEY = Key("shop", "mnist")
 OWNER = Owner("hemline.dev/v1alpha1", "ImageClassifier", "mnist", "uid-1")
 KAFKA = {"type": "Kafka", "address": "one:9093,two:9093"}
 PUB_SUB = {"type": "PubSub", "address": "my-project"}
-EVERYTHING = Capabilities(kafka_topic="v1", kafka_user="v1", scaled_object="v1alpha1")
+EVERYTHING = Capabilities(
+    kafka_topic="v1", kafka_user="v1", scaled_object="v1alpha1", pod_monitor="v1"
+)
+PLATFORM = Platform(capabilities=EVERYTHING)
 
 
 def spec_of(broker: Mapping[str, Any], **spec: Any) -> ClassifierSpec:
@@ -27,8 +31,9 @@ def children(broker: Mapping[str, Any], **spec: Any) -> dict[tuple[str, str], di
     return {(one["kind"], one["metadata"]["name"]): one for one in made}
 
 
-def others(broker: Mapping[str, Any], **spec: Any) -> dict[str, dict[str, Any]]:
-    platform = Platform(capabilities=EVERYTHING)
+def others(
+    broker: Mapping[str, Any], *, platform: Platform = PLATFORM, **spec: Any
+) -> dict[str, dict[str, Any]]:
     return {one["kind"]: one for one in optional(KEY, OWNER, spec_of(broker, **spec), platform)}
 
 
@@ -123,7 +128,7 @@ def test_strimzi_brings_its_own_user_and_authority() -> None:
 def test_pub_sub_with_a_key_and_with_workload_identity(component: str) -> None:
     keyed = pod(component, {**PUB_SUB, "secretName": "key"})
     (container,) = keyed["containers"]
-    assert "pubsub://my-project" in container["command"]
+    assert "pubsub://my-project?retention=604800" in container["command"]
     path = environment(container, {})["GOOGLE_APPLICATION_CREDENTIALS"]
     (mount,) = [one for one in container["volumeMounts"] if path.startswith(one["mountPath"] + "/")]
     (volume,) = [one for one in keyed["volumes"] if one["name"] == mount["name"]]
@@ -132,6 +137,17 @@ def test_pub_sub_with_a_key_and_with_workload_identity(component: str) -> None:
 
     (container,) = pod(component, PUB_SUB)["containers"]
     assert "GOOGLE_APPLICATION_CREDENTIALS" not in environment(container, {})
+
+
+def test_pub_sub_by_another_endpoint_and_with_a_retention_that_it_can_hold() -> None:
+    broker = {**PUB_SUB, "endpoint": "europe-west1-pubsub.googleapis.com:443"}
+    (container,) = pod("inference", broker, topics={"retentionHours": 87_600})["containers"]
+    url = BrokerURL.parse(container["command"][container["command"].index("--broker") + 1])
+    assert (url.scheme, url.rest) == ("pubsub", "my-project")
+    assert url.options == {
+        "endpoint": "europe-west1-pubsub.googleapis.com:443",
+        "retention": str(31 * 86_400),
+    }
 
 
 def test_the_account_carries_what_binds_it_to_an_identity() -> None:
@@ -193,15 +209,15 @@ def test_keda_counts_on_pub_sub_what_the_lake_says_where_prometheus_can_be_asked
     }
     assert scaled["fallback"]["replicas"] == max(1, scaled["minReplicaCount"])
     assert "TriggerAuthentication" not in made
-    (kafka,) = others(KAFKA, platform=platform, inference=SCALED)["ScaledObject"]["spec"]["triggers"]
+    (kafka,) = others(KAFKA, platform=platform, inference=SCALED)["ScaledObject"]["spec"][
+        "triggers"
+    ]
     assert kafka["type"] == "kafka"
 
 
 def test_pods_are_scraped_with_the_labels_that_dashboards_select_by() -> None:
     (endpoint,) = others(KAFKA)["PodMonitor"]["spec"]["podMetricsEndpoints"]
-    labels = {
-        one["targetLabel"]: one["sourceLabels"] for one in endpoint["relabelings"]
-    }
+    labels = {one["targetLabel"]: one["sourceLabels"] for one in endpoint["relabelings"]}
     assert labels == {
         "classifier": ["__meta_kubernetes_pod_label_hemline_dev_classifier"],
         "component": ["__meta_kubernetes_pod_label_hemline_dev_component"],

@@ -15,6 +15,7 @@ from hemline.up._journal import Journal
 from hemline.up._services import Services, end_children
 from hemline.up._settings import UpSettings
 from hemline.up._status import UpStatus, make_status
+from hemline.up._targets import LOCAL_NAMESPACE, scrape_targets
 from hemline.up._training import Training
 from hemline.up._watch import Watch
 from hemline_api import metrics as names
@@ -78,10 +79,12 @@ class Driver:
         self._adopted = 0
         self._ready = False
         self._written: Installation | None = None
+        self._targets = b""
         self._address: str | None = None
         self._status: UpStatus | None = None
         self._pin_trouble: str | None = None
         self.metrics = Metrics()
+        self._of = (settings.namespace or LOCAL_NAMESPACE, settings.classifier)
         self._gauges = {
             metric.name: self.metrics.gauge(metric)
             for metric in (
@@ -94,6 +97,11 @@ class Driver:
         }
         self._fine_tunes = self.metrics.counter(names.LIFECYCLE_FINE_TUNES)
         self._restarts = self.metrics.counter(names.LIFECYCLE_RESTARTS)
+        # A series that begins with its first event has no increase to show for it.
+        for verdict in names.FINE_TUNE_ENDS:
+            self._fine_tunes.labels(*self._of, verdict)
+        for service in self._services.all:
+            self._restarts.labels(*self._of, service.name)
 
     def status(self) -> Mapping[str, Any]:
         """For ``/status``; may be called from another thread."""
@@ -139,7 +147,7 @@ class Driver:
     async def _tick(self) -> bool:
         """One round; returns whether something changed, so that more may follow at once."""
         for restart in self._services.tick():
-            self._restarts.labels(process=restart.name).inc()
+            self._restarts.labels(*self._of, restart.name).inc()
             self._record(EventKind.PROCESS_RESTARTED, Note(_DIED, restart.message))
         self._housekeeping.tick()
         observed = await self._observe()
@@ -204,7 +212,8 @@ class Driver:
         for event in new:
             self._announce(event)
         if state.last is not None and state.ended > before.ended:
-            self._fine_tunes.labels(verdict=state.last.outcome).inc()
+            end = state.last.outcome if state.last.outcome in names.FINE_TUNE_ENDS else "Failed"
+            self._fine_tunes.labels(*self._of, end).inc()
 
     def _publish(self) -> None:
         state, sight = self._state, self._watch.sight
@@ -224,13 +233,14 @@ class Driver:
             (names.LIFECYCLE_REVISION, state.rollout.revision),
             (names.LIFECYCLE_LIVE, state.rollout.stable),
         ):
-            self._gauges[metric.name].set(value)
+            self._gauges[metric.name].labels(*self._of).set(value)
         if self._status.ready and not self._ready:
             self._ready = True
             again = f", {self._adopted} processes were still running" if self._adopted else ""
             message = f"everything answers, version {state.rollout.stable} is live{again}"
             self._record(EventKind.READY, Note(_STARTED, message))
         self._write_installation("ready" if self._ready else "starting")
+        self._write_targets()
 
     def _write_installation(self, word: str) -> None:
         settings = self._settings
@@ -257,6 +267,17 @@ class Driver:
             write_atomic(settings.place.installation, data.encode())
             self._written = installation
 
+    def _write_targets(self) -> None:
+        settings = self._settings
+        addresses: dict[str, str | None] = {"lifecycle": self._address}
+        for service in self._services.all:
+            addresses[service.name] = service.http if service.child else None
+        addresses["trainer"] = self._training.http if self._training.child else None
+        targets = scrape_targets(settings.namespace, settings.classifier, addresses)
+        if targets != self._targets:
+            write_atomic(settings.place.targets, targets)
+            self._targets = targets
+
     def _end(self) -> None:
         self._housekeeping.stop()
         if self._training.stop():
@@ -266,6 +287,7 @@ class Driver:
         end_children(children, self._settings.stop_seconds)
         self._book.write({})
         self._write_installation("stopped")
+        write_atomic(self._settings.place.targets, b"[]\n")
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

@@ -7,7 +7,9 @@ alert uses is removed here.
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["TABLE", "Metric"]
+from hemline_api.report import Verdict
+
+__all__ = ["FINE_TUNE_ENDS", "TABLE", "Metric"]
 
 Kind = Literal["counter", "gauge", "histogram"]
 
@@ -196,28 +198,47 @@ TRAINER_STREAM_WAIT = Metric(
     "hemline_trainer_stream_wait_seconds", "counter", "Time that training waited for samples."
 )
 
-# The lifecycle: the operator, or `hemline up`.
+# The lifecycle: the operator, which has many classifiers, or `hemline up`, which has one.
+_OF = ("namespace", "classifier")
+FINE_TUNE_ENDS: Final = (
+    *(verdict.value for verdict in Verdict),
+    "BackoffLimitExceeded",
+    "DeadlineExceeded",
+    "Failed",
+)
+"""How a run can end: the gate's verdict, or why there is none; any other reason counts as ``Failed``."""
 LIFECYCLE_FINE_TUNES = Metric(
-    "hemline_lifecycle_fine_tunes", "counter", "Fine-tuning runs ended, by verdict.", ("verdict",)
+    "hemline_lifecycle_fine_tunes",
+    "counter",
+    "Fine-tuning runs ended, by the gate's verdict or why there is none.",
+    (*_OF, "verdict"),
 )
 LIFECYCLE_RUNNING = Metric(
-    "hemline_lifecycle_running_fine_tunes", "gauge", "Fine-tuning runs under way."
+    "hemline_lifecycle_running_fine_tunes", "gauge", "Fine-tuning runs under way.", _OF
 )
 LIFECYCLE_FRESH = Metric(
-    "hemline_lifecycle_fresh_samples", "gauge", "Labelled stream samples since the last attempt."
+    "hemline_lifecycle_fresh_samples",
+    "gauge",
+    "Labelled stream samples since the last attempt.",
+    _OF,
 )
 LIFECYCLE_DUE_AT = Metric(
-    "hemline_lifecycle_due_samples", "gauge", "Labelled stream samples at which a run is due."
+    "hemline_lifecycle_due_samples",
+    "gauge",
+    "Labelled stream samples at which the standing policy makes a run; absent where it is off.",
+    _OF,
 )
 LIFECYCLE_REVISION = Metric(
-    "hemline_lifecycle_revision_number", "gauge", "Revision of the rollout document written."
+    "hemline_lifecycle_revision_number", "gauge", "Revision of the rollout document written.", _OF
 )
-LIFECYCLE_LIVE = Metric("hemline_lifecycle_live_version_number", "gauge", "The stable version.")
+LIFECYCLE_LIVE = Metric(
+    "hemline_lifecycle_live_version_number", "gauge", "The stable version.", _OF
+)
 LIFECYCLE_RESTARTS = Metric(
     "hemline_lifecycle_restarts",
     "counter",
-    "Processes started again after they died.",
-    ("process",),
+    "Processes of `hemline up` started again after they died.",
+    (*_OF, "process"),
 )
 
 # The operator.

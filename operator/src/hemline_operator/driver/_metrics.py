@@ -1,6 +1,7 @@
 """The operator's own metrics."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.process_collector import ProcessCollector
 
 from hemline_api import metrics as table
 from hemline_api.metrics import Metric
@@ -13,6 +14,8 @@ class OperatorMetrics:
     """What a look at a classifier and a write to the API count into."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        # `_created` series double the number of series and nothing of ours reads them.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry
         self.reconciles = _counter(table.OPERATOR_RECONCILES, registry)
         self.writes = _counter(table.OPERATOR_WRITES, registry)
@@ -23,6 +26,9 @@ class OperatorMetrics:
         self.seconds = Histogram(
             seconds.name, seconds.help, buckets=seconds.buckets, registry=registry
         )
+        for outcome in ("ok", "conflict", "error"):
+            self.reconciles.labels(outcome)
+        ProcessCollector(registry=registry)
         self._known: set[Key] = set()
 
     def succeeded(self, key: Key) -> None:

@@ -14,6 +14,7 @@ from hemline_operator.driver._cache import Cache
 from hemline_operator.driver._discovery import discover, missing_definitions
 from hemline_operator.driver._freshness import Freshness
 from hemline_operator.driver._http import serve
+from hemline_operator.driver._lifecycle_metrics import LifecycleMetrics
 from hemline_operator.driver._metrics import OperatorMetrics
 from hemline_operator.driver._queue import WorkQueue
 from hemline_operator.driver._reconciler import Reconciler
@@ -61,6 +62,7 @@ class _Operator:
         self.queue = WorkQueue()
         self.seen = asyncio.Event()
         self.metrics = OperatorMetrics(CollectorRegistry())
+        LifecycleMetrics(self.cache, self.metrics.registry)
         self.api = KubeApi(lambda: login(self.watching), manager=MANAGER)
         poll = settings.platform.poll_seconds
         self.asker = Asker(self.api, keep_seconds=poll * 0.8)

@@ -1,14 +1,22 @@
 """Children of kinds that other operators bring: Strimzi, KEDA, the Prometheus operator."""
 
+import re
 from typing import Any, Final
 
+from hemline_api.metrics import SERVE_UNANSWERED
 from hemline_api.resources import BrokerType, ClassifierSpec, Mode, SaslMechanism
 from hemline_api.topics import Topics
 from hemline_operator.kube import SCALED_OBJECT, TRIGGER_AUTHENTICATION
 from hemline_operator.plan._actions import Delete
 from hemline_operator.plan._children import child
 from hemline_operator.plan._compare import sealed
-from hemline_operator.plan._names import Key, Owner, component_labels
+from hemline_operator.plan._names import (
+    CLASSIFIER_LABEL,
+    COMPONENT_LABEL,
+    Key,
+    Owner,
+    component_labels,
+)
 from hemline_operator.plan._platform import Platform
 from hemline_operator.plan._pods import authority_secret, kafka_user
 
@@ -34,7 +42,7 @@ def optional(key: Key, owner: Owner, spec: ClassifierSpec, platform: Platform) -
     if spec.broker.strimzi_cluster and spec.broker.sasl and can.kafka_user:
         children.append(_user(key, spec, can.kafka_user))
     if spec.inference.autoscaling.mode is Mode.ENABLED and can.scaled_object:
-        children += _scaling(key, owner, spec, can.scaled_object)
+        children += _scaling(key, owner, spec, platform, can.scaled_object)
     if can.pod_monitor:
         children.append(_pod_monitor(key, owner, can.pod_monitor))
     return [sealed(one) for one in children]
@@ -96,16 +104,19 @@ def _user(key: Key, spec: ClassifierSpec, version: str) -> Object:
     return user
 
 
-def _scaling(key: Key, owner: Owner, spec: ClassifierSpec, version: str) -> list[Object]:
+def _scaling(
+    key: Key, owner: Owner, spec: ClassifierSpec, platform: Platform, version: str
+) -> list[Object]:
     scaling = spec.inference.autoscaling
-    trigger = _trigger(key, spec)
+    trigger = _trigger(key, spec, platform)
 
     def keda(kind: str, spec: Object) -> Object:
         head = child(f"keda.sh/{version}", kind, key, key.inference, "inference", owner)
         return head | {"spec": spec}
 
     children: list[Object] = []
-    if login := _trigger_login(spec):
+    login = {} if trigger["type"] == "prometheus" else _trigger_login(spec)
+    if login:
         trigger["authenticationRef"] = {"name": key.inference}
         children.append(keda("TriggerAuthentication", login))
     scaled = {
@@ -114,12 +125,28 @@ def _scaling(key: Key, owner: Owner, spec: ClassifierSpec, version: str) -> list
         "maxReplicaCount": scaling.max_replicas,
         "triggers": [trigger],
     }
+    if trigger["type"] == "prometheus":
+        # Blind, it must neither stop the stream nor fill the cluster.
+        scaled["fallback"] = {"failureThreshold": 3, "replicas": max(1, scaling.min_replicas)}
     return [*children, keda("ScaledObject", scaled)]
 
 
-def _trigger(key: Key, spec: ClassifierSpec) -> Object:
+def _trigger(key: Key, spec: ClassifierSpec, platform: Platform) -> Object:
     lag = str(spec.inference.autoscaling.lag)
     images = Topics(key.name, key.namespace).images
+    if spec.broker.type is BrokerType.PUB_SUB and platform.prometheus:
+        # Pub/Sub tells what waits minutes late. The lake knows within seconds, also while no inference pod is there.
+        matchers = f'namespace="{key.namespace}",classifier="{key.name}"'
+        return {
+            "type": "prometheus",
+            "metadata": {
+                "serverAddress": platform.prometheus,
+                "query": f"max({SERVE_UNANSWERED.name}{{{matchers}}})",
+                "threshold": lag,
+                # No answer is not "nothing waits".
+                "ignoreNullValues": "false",
+            },
+        }
     if spec.broker.type is BrokerType.PUB_SUB:
         subscription = f"projects/{spec.broker.address}/subscriptions/{images}.inference"
         return {
@@ -184,7 +211,23 @@ def _pod_monitor(key: Key, owner: Owner, version: str) -> Object:
                     "app.kubernetes.io/instance": key.name,
                 }
             },
-            "podMetricsEndpoints": [{"port": "http", "path": "/metrics"}],
-            "podTargetLabels": ["app.kubernetes.io/instance"],
+            "podMetricsEndpoints": [
+                {
+                    "port": "http",
+                    "path": "/metrics",
+                    # The labels that dashboards and rules select by.
+                    "relabelings": [
+                        {"targetLabel": target, "sourceLabels": [_meta_label(label)]}
+                        for target, label in (
+                            ("classifier", CLASSIFIER_LABEL),
+                            ("component", COMPONENT_LABEL),
+                        )
+                    ],
+                }
+            ],
         }
     }
+
+
+def _meta_label(label: str) -> str:
+    return "__meta_kubernetes_pod_label_" + re.sub(r"[^a-zA-Z0-9_]", "_", label)

@@ -54,3 +54,6 @@ class Platform:
     """How often samples are counted and pods are asked what they serve."""
     nudge_seconds: float = 5.0
     """How often a pod is nudged that has not taken up a rollout document."""
+    prometheus: str | None = None
+    """Address of the Prometheus that scrapes the pods, as KEDA reaches it: Pub/Sub is then scaled by our own count of
+    what waits, else by Google's."""
