@@ -37,6 +37,7 @@ CREATED: list[tuple[Any, str]] = [
     ),
     (classifier(broker={**PUB_SUB, "tls": "Enabled"}), "are for type Kafka"),
     (classifier(broker={**PUB_SUB, "strimziCluster": "main"}), "are for type Kafka"),
+    (classifier(broker={**KAFKA, "endpoint": "h:1"}), "broker.endpoint is for type PubSub"),
     (classifier(broker={**KAFKA, "sasl": "PLAIN"}), "broker.sasl needs broker.secretName"),
     (classifier(storage={"secretName": "s3"}), "storage.secretName is for an object store"),
     (

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from hemline_api.resources import (
     BrokerType,
@@ -24,6 +25,8 @@ _ROLLOUT: Final = "/etc/hemline/rollout"
 _BROKER: Final = "/etc/hemline/broker"
 ROLLOUT_PATH: Final = f"{_ROLLOUT}/{ROLLOUT_FILE}"
 CACHE: Final = "/var/cache/hemline"
+_PUB_SUB_MOST_SECONDS: Final = 31 * 86_400
+"""Longer no topic of Pub/Sub keeps messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,13 @@ class Container:
 
 def broker_url(spec: ClassifierSpec) -> str:
     """The broker as the services' option names it. It carries no credentials."""
-    scheme = "pubsub" if spec.broker.type is BrokerType.PUB_SUB else "kafka"
-    return f"{scheme}://{spec.broker.address}"
+    if spec.broker.type is not BrokerType.PUB_SUB:
+        return f"kafka://{spec.broker.address}"
+    seconds = min(spec.topics.retention_hours * 3600, _PUB_SUB_MOST_SECONDS)
+    options = {"retention": str(seconds)}
+    if spec.broker.endpoint:
+        options["endpoint"] = spec.broker.endpoint
+    return f"pubsub://{spec.broker.address}?{urlencode(options)}"
 
 
 def lake_uri(spec: ClassifierSpec) -> str:

@@ -79,12 +79,23 @@ class BrokerSpec(Resource):
                 "self.type != 'PubSub' || self.address.matches('^[a-z][-a-z0-9.:]{4,61}[a-z0-9]$')",
                 "broker.address must be a project id for type PubSub",
             ),
+            (
+                "self.type == 'PubSub' || !has(self.endpoint)",
+                "broker.endpoint is for type PubSub: name Kafka's servers in broker.address",
+            ),
         ),
     )
 
     type: BrokerType = Field(description="Kafka or PubSub. Cannot be changed later.")
     address: Annotated[str, Field(min_length=1, max_length=1024)] = Field(
         description="Bootstrap servers of Kafka (host:port,host:port) or the project of Pub/Sub."
+    )
+    endpoint: (
+        Annotated[str, Field(max_length=253, pattern=r"^[-a-zA-Z0-9.]+:[0-9]{1,5}$")] | None
+    ) = Field(
+        default=None,
+        description="host:port of a regional endpoint of Pub/Sub, such as europe-west1-pubsub.googleapis.com:443, or "
+        "of an emulator; unset: the global one.",
     )
     tls: Mode = Field(
         default=Mode.DISABLED,
