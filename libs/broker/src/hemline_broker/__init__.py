@@ -15,6 +15,7 @@ from hemline_broker._errors import (
     Reject,
     SendFailed,
     TooLarge,
+    TransactionAborted,
     Unavailable,
     Unsupported,
 )
@@ -22,6 +23,7 @@ from hemline_broker._message import DEFAULT_MAX_MESSAGE_BYTES, Message, Receipt,
 from hemline_broker._observer import Observer
 from hemline_broker._retry import Retry
 from hemline_broker._subscription import Subscription
+from hemline_broker._transaction import Transaction
 
 __all__ = [
     "DEFAULT_MAX_MESSAGE_BYTES",
@@ -45,6 +47,8 @@ __all__ = [
     "Subscription",
     "TooLarge",
     "TopicInfo",
+    "Transaction",
+    "TransactionAborted",
     "Unavailable",
     "Unsupported",
     "connect",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, TypeVar
 
 from hemline_broker._driver import Capability, Driver, Start, TopicInfo
@@ -13,6 +14,7 @@ from hemline_broker._message import Message, Receipt, Receipts, check
 from hemline_broker._observer import Observer
 from hemline_broker._retry import Retry
 from hemline_broker._subscription import Limits, Subscription
+from hemline_broker._transaction import Transaction, transacting
 
 T = TypeVar("T")
 
@@ -174,6 +176,30 @@ class Broker:
         )
         self._subscriptions.add(subscription)
         return subscription
+
+    def transaction(
+        self, subscription: Subscription | None = None, *, timeout: float = DEFAULT_TIMEOUT_S
+    ) -> AbstractAsyncContextManager[Transaction]:
+        """Send messages and acknowledge deliveries, all or nothing: exactly once from topic to topic.
+
+        ::
+
+            async for batch in orders.batches(256):
+                async with broker.transaction(orders) as transaction:
+                    transaction.send_many("bills", [bill(order) for order in batch.messages])
+                    transaction.ack(batch)
+
+        Leaving the context commits within `timeout` seconds. When its body raises, or the commit fails, nothing was
+        sent, and the deliveries come again in the same order with a higher `attempt`. Without a subscription it makes
+        sends to several topics atomic.
+
+        Raises:
+            Unsupported: the backend lacks `Capability.TRANSACTIONS`.
+            TransactionAborted: nothing happened, try again with what comes.
+            TooLarge, NotFound, Denied: nothing happened, because of one of the messages or topics.
+        """
+        self._open()
+        return transacting(self._driver, subscription, self._limit, self._observer, timeout)
 
     async def topics(self) -> Sequence[TopicInfo]:
         """Every topic with its groups and their lag."""

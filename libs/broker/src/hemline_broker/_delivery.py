@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-WAITING, HANDED, SETTLED, PARKED = range(4)
+WAITING, HANDED, SETTLED, PARKED, ENLISTED = range(5)
 # What a delivery costs beside its body: so that a flood of empty messages is bounded by bytes as well.
 OVERHEAD_BYTES = 256
 
@@ -35,6 +35,10 @@ class Lease:
         self.lost = False
         self.stopping = False
         self.in_hand = 0
+
+    def position(self, offset: int) -> str:
+        """Where a message of it lies; opaque to users."""
+        return f"{self.prefix}{offset}"
 
 
 class Owner(Protocol):
@@ -99,7 +103,7 @@ class Delivery:
     @property
     def position(self) -> str:
         """Where the message lies: `topic/partition/offset`, or the server's id. Opaque."""
-        return f"{self.lease.prefix}{self.offset}"
+        return self.lease.position(self.offset)
 
     def ack(self) -> None:
         """The effect of this message is durable: never deliver it again. Cheap; never blocks."""

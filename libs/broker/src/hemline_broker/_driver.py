@@ -35,6 +35,9 @@ class Capability(StrEnum):
     ORDERED = "ordered"  # messages of one key arrive in the order sent
     DURABLE_ATTEMPTS = "durable-attempts"  # `attempt` survives the death of the consumer
     LAG = "lag"  # `Subscription.lag`
+    TRANSACTIONS = (
+        "transactions"  # outputs and acks that take effect together: `Broker.transaction`
+    )
     PARTITIONS = (
         "partitions"  # topics have partitions that limit the number of consumers of a group
     )
@@ -48,13 +51,13 @@ class TopicInfo:
         name: its name.
         partitions: how many, 1 where there is no such thing.
         messages: messages held, None where unknown.
-        groups: group → messages not yet acknowledged.
+        groups: group → messages not yet acknowledged, None where the backend does not tell.
     """
 
     name: str
     partitions: int
     messages: int | None
-    groups: Mapping[str, int]
+    groups: Mapping[str, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,24 @@ class Checks(Protocol):
 
     async def settings(self, topics: Collection[str] | None) -> Configuration:
         """Read them, for these topics or for all."""
+
+
+@runtime_checkable
+class Transacts(Protocol):
+    """Optional part of a driver, with `Capability.TRANSACTIONS`."""
+
+    async def transact(
+        self,
+        outputs: Mapping[str, Sequence[Message]],
+        source: Source | None,
+        deliveries: Sequence[Delivery],
+        timeout: float,
+    ) -> None:
+        """Make messages (by topic) durable and deliveries of a source acknowledged, both or neither.
+
+        Returns when it is done; raises when surely nothing of it happened, `TransactionAborted` where the same work
+        may be tried again. The deliveries are handed out and are not settled by anybody else meanwhile.
+        """
 
 
 class Sink(Owner, Protocol):

@@ -12,6 +12,7 @@
     ├── Closed                       the broker or subscription was closed
     ├── Unavailable    (retryable)   the broker does not answer, or not in time
     ├── SendFailed                   some messages of a send_many were not made durable
+    ├── TransactionAborted (retryable) nothing of the transaction took effect; its deliveries come again
     └── AckLost                      acknowledged after the message was given to another consumer
 
 The backend's own error, where there is one, is the ``__cause__``. ``Reject`` is not a failure of the library but what a
@@ -93,6 +94,12 @@ class AckLost(BrokerError):
         super().__init__(
             f"{len(self.ids)} acknowledgement(s) came after the message was given to another consumer ({shown})"
         )
+
+
+class TransactionAborted(BrokerError):
+    """Nothing of the transaction took effect, and its deliveries come again, here or at another consumer."""
+
+    retryable = True
 
 
 class Reject(Exception):

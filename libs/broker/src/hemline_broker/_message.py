@@ -304,11 +304,12 @@ def check(message: Message, limit: int) -> None:
 
 def _plain(message: Message, limit: int) -> bool:
     """Whether a look at a few fields shows that nothing can be wrong: true of most messages of a stream."""
+    if type(message) is not Message:
+        return False
     key = message._key
     content_type = message._content_type
     return (
-        type(message) is Message
-        and type(message._data) is bytes
+        type(message._data) is bytes
         and type(message._time) is int
         and message._extensions is _EMPTY
         and message._headers is _EMPTY

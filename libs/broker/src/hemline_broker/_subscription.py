@@ -11,7 +11,15 @@ from types import TracebackType
 from typing import Literal, Self
 
 from hemline_broker._deadletter import Undertaker
-from hemline_broker._delivery import HANDED, OVERHEAD_BYTES, PARKED, SETTLED, Batch, Delivery
+from hemline_broker._delivery import (
+    ENLISTED,
+    HANDED,
+    OVERHEAD_BYTES,
+    PARKED,
+    SETTLED,
+    Batch,
+    Delivery,
+)
 from hemline_broker._driver import Driver, Source, Start
 from hemline_broker._errors import AckLost, BrokerError, Closed, InvalidOption
 from hemline_broker._observer import Observer
@@ -162,7 +170,7 @@ class Subscription:
         Raises:
             AckLost: some came after the message was given to another consumer; each is reported once.
         """
-        source = self._joined()
+        source = self.joined()
         while self._tasks:
             await asyncio.wait(self._tasks)
         self._lost += await source.settle()
@@ -172,7 +180,7 @@ class Subscription:
 
     async def lag(self) -> int:
         """Messages of the group not yet acknowledged, those in flight included."""
-        return await self._joined().lag()
+        return await self.joined().lag()
 
     async def close(self, drain: float = 30.0) -> None:
         """End iteration, wait up to `drain` seconds for what is handed out, give back the rest, leave the group.
@@ -247,7 +255,7 @@ class Subscription:
         for delivery in now:
             delivery.state = SETTLED
         if not self._closed.is_set():
-            self._joined().ack(now)
+            self.joined().ack(now)
         self._return(now)
         self._observer.acked(self.topic, len(now))
 
@@ -255,7 +263,7 @@ class Subscription:
         run.state = SETTLED
         self._handed_runs.discard(run)
         if not self._closed.is_set():
-            self._joined().ack_run(run)
+            self.joined().ack_run(run)
         run.lease.in_hand -= len(run)
         self._account(len(run), run.cost)
         self._check_idle()
@@ -301,9 +309,9 @@ class Subscription:
     def extend(self, delivery: Delivery, seconds: float) -> None:
         """Pass the wish on."""
         if delivery.state == HANDED:
-            self._joined().extend(delivery, seconds)
+            self.joined().extend(delivery, seconds)
 
-    def again(self, delivery: Delivery) -> Delivery:
+    def again(self, delivery: Delivery, *, failed: bool = True) -> Delivery:
         """The next attempt of a delivery, still counted as outstanding; the old handle no longer does anything."""
         delivery.state = SETTLED
         self._handed.discard(delivery)
@@ -311,8 +319,26 @@ class Subscription:
         self._check_idle()
         return Delivery(
             delivery.message, delivery.topic, delivery.attempt + 1, delivery.lease, delivery.offset, self,
-            delivery._native, delivery.failures + 1,
+            delivery._native, delivery.failures + failed,
         )  # fmt: skip
+
+    def settle_enlisted(self, deliveries: Sequence[Delivery]) -> None:
+        """A transaction has acknowledged these."""
+        for delivery in deliveries:
+            delivery.state = SETTLED
+        self._return(deliveries)
+        if deliveries:
+            self._observer.acked(self.topic, len(deliveries))
+
+    def rewind(self, deliveries: Sequence[Delivery]) -> None:
+        """Nothing of a transaction happened: deliver these again, before all that waits and in the same order.
+
+        That is no failure of the messages: what can never be processed is for the handler to reject.
+        """
+        again = [self.again(each, failed=False) for each in deliveries if each.state == ENLISTED]
+        if not self._closing:
+            self._ready.extendleft(reversed(again))
+            self._news.set()
 
     def release(self, delivery: Delivery) -> None:
         """Forget a delivery that its lease no longer covers; it comes again elsewhere."""
@@ -374,7 +400,8 @@ class Subscription:
             )
         return self._loop
 
-    def _joined(self) -> Source:
+    def joined(self) -> Source:
+        """The source, once the subscription was entered."""
         if self._source is None:
             raise Closed(
                 "the subscription was never entered: use `async with broker.subscribe(...)`"
@@ -407,7 +434,7 @@ class Subscription:
     async def _buried(self, delivery: Delivery, kind: str, reason: str) -> None:
         try:
             if await self._undertaker.bury(delivery, kind, reason):
-                self._joined().ack((delivery,))
+                self.joined().ack((delivery,))
         finally:
             self._return((delivery,))
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
+from hemline_broker._delivery import Delivery
 from hemline_broker._driver import (
     Capability,
     Configuration,
@@ -20,9 +21,10 @@ from hemline_broker._driver import (
 from hemline_broker._errors import BrokerError, NotFound, Unavailable
 from hemline_broker._kafka._admin import KafkaAdmin
 from hemline_broker._kafka._bulk import BulkProducer
-from hemline_broker._kafka._producer import KafkaProducer, producer_settings
+from hemline_broker._kafka._producer import KafkaProducer, producer_settings, transaction_settings
 from hemline_broker._kafka._settings import Settings
 from hemline_broker._kafka._source import KafkaSource
+from hemline_broker._kafka._transactions import Transactor
 from hemline_broker._message import Message, Receipt, Receipts
 from hemline_broker._url import BrokerURL
 
@@ -41,6 +43,7 @@ class KafkaDriver:
             Capability.ORDERED,
             Capability.LAG,
             Capability.PARTITIONS,
+            Capability.TRANSACTIONS,
         }
     )
 
@@ -51,6 +54,7 @@ class KafkaDriver:
         # A lone message must not wait for company, many gain from it, and librdkafka knows one delay per producer.
         self._quick = KafkaProducer(settings, max_message_bytes, linger_ms=0)
         self._bulk: BulkProducer | None = None
+        self._transactors: dict[str, Transactor] = {}
         self._known: set[str] = set()
         self._modern: bool | None = None
 
@@ -101,6 +105,25 @@ class KafkaDriver:
         await source.start()
         return source
 
+    async def transact(
+        self,
+        outputs: Mapping[str, Sequence[Message]],
+        source: Source | None,
+        deliveries: Sequence[Delivery],
+        timeout: float,
+    ) -> None:
+        """One transactional producer for each group that takes part."""
+        for topic in outputs:
+            await self._must_exist(topic)
+        mine = source if isinstance(source, KafkaSource) else None
+        name = mine.group if mine is not None else "-"
+        if name not in self._transactors:
+            self._transactors[name] = Transactor(
+                transaction_settings(self._settings, self.max_message_bytes),
+                f"{self._settings.transactional_id}.{name}",
+            )
+        await self._transactors[name].transact(outputs, mine, deliveries, timeout)
+
     async def forget(self, topic: str, group: str) -> None:
         """Delete the consumer group."""
         await self._admin.forget(group_id(topic, group))
@@ -135,6 +158,8 @@ class KafkaDriver:
         await self._quick.close()
         if self._bulk is not None:
             await self._bulk.close()
+        for transactor in self._transactors.values():
+            await transactor.close()
         await self._admin.close()
 
     def _producer_for(self, count: int) -> KafkaProducer | BulkProducer:

@@ -34,15 +34,21 @@ class Partition(Lease):
     Attributes:
         number: of the partition.
         committed: what was committed last, None if nothing was in this epoch.
+        asked: a commit of this offset is on its way, None if none is.
+        enlisted: a transaction commits for it now, and nobody else may.
         watermark: what may be committed, None if nothing is done in this epoch.
     """
 
-    __slots__ = ("_firsts", "_spans", "committed", "number", "watermark")
+    __slots__ = (
+        "_firsts", "_spans", "asked", "committed", "enlisted", "number", "watermark",
+    )  # fmt: skip
 
     def __init__(self, topic: str, number: int) -> None:
         super().__init__(f"{topic}/{number}/")
         self.number = number
         self.committed: int | None = None
+        self.asked: int | None = None
+        self.enlisted = False
         self.watermark: int | None = None
         self._spans: list[_Span] = []
         self._firsts: list[int] = []  # the first offset of each span

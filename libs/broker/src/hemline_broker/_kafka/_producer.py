@@ -169,3 +169,12 @@ def producer_settings(
         "queue.buffering.max.messages": 1_000_000,
         "message.timeout.ms": 120_000,
     }
+
+
+def transaction_settings(settings: Settings, max_message_bytes: int) -> dict[str, Any]:
+    """The same for a transactional producer: no message may outlive its transaction."""
+    return {
+        **producer_settings(settings, max_message_bytes, linger_ms=0),
+        "transaction.timeout.ms": settings.transaction_ms,
+        "message.timeout.ms": settings.transaction_ms,
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +38,8 @@ class Settings:
         linger_ms: milliseconds a message of a large `send_many` waits for company; small ones never wait.
         compression: codec of the producer.
         replication: replicas of a new topic, -1 for the broker's default.
+        transactional_id: names this process among those that transact; the same after its restart, or a random one.
+        transaction_ms: milliseconds after which the brokers end the transaction of a process that died.
         drain_s: seconds that a rebalance waits for deliveries in hand.
     """
 
@@ -47,6 +50,8 @@ class Settings:
     linger_ms: float
     compression: str
     replication: int
+    transactional_id: str
+    transaction_ms: int
     drain_s: float
 
     @classmethod
@@ -80,6 +85,8 @@ class Settings:
                 "compression", {c: c for c in ("none", "lz4", "zstd", "gzip", "snappy")}, "none"
             ),
             replication=options.take("replication", int, -1),
+            transactional_id=options.take("transactional_id", str, uuid.uuid4().hex),
+            transaction_ms=options.take("transaction_ms", int, 30_000),
             drain_s=options.take("drain", positive, 5.0),
         )
         options.finish()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -15,7 +16,7 @@ from confluent_kafka import Message as Record
 from hemline_broker._consumer_thread import ConsumerThread
 from hemline_broker._delivery import Delivery
 from hemline_broker._driver import Sink
-from hemline_broker._errors import BrokerError
+from hemline_broker._errors import BrokerError, TransactionAborted
 from hemline_broker._kafka._admin import KafkaAdmin
 from hemline_broker._kafka._errors import is_denied, translate
 from hemline_broker._kafka._partition import Partition
@@ -28,6 +29,7 @@ _log = logging.getLogger(__name__)
 _POLL_S = 0.02  # the longest a command waits
 _COMMIT_EVERY_S = 0.2
 _AT_ONCE = 500
+_ASK_S = 15.0
 # Pausing throws away what librdkafka has fetched, so a short lack of room is waited out instead.
 _PAUSE_AFTER_S = 0.5
 _STALE = frozenset(
@@ -61,9 +63,10 @@ class KafkaSource(ConsumerThread):
         self._settings = settings
         self._admin = admin
         self._topic = topic
-        self._group = group
+        self.group = group
         self._config = consumer_settings(settings, group, max_message_bytes, modern=modern)
         self._config["error_cb"] = self._on_error
+        self._config["on_commit"] = self._on_commit
         self._parts: dict[int, Partition] = {}
         self._committed_at = 0.0
         self._full_since: float | None = None
@@ -79,7 +82,31 @@ class KafkaSource(ConsumerThread):
 
     async def lag(self) -> int:
         """Ask the brokers."""
-        return await self._admin.lag(self._topic, self._group)
+        return await self._admin.lag(self._topic, self.group)
+
+    async def enlist(self, deliveries: Sequence[Delivery]) -> tuple[list[TopicPartition], Any]:
+        """The offsets that a transaction with these deliveries commits, and the group's metadata as it is now.
+
+        Until `delist` or `committed_by_transaction` nothing else commits for these partitions.
+        """
+        found: list[tuple[list[TopicPartition], Any]] = []
+        await self._call(lambda: found.append(self._enlist(deliveries)))
+        return found[0]
+
+    async def delist(self) -> None:
+        """The transaction came to nothing."""
+        with suppress(BrokerError):  # the consumer may have ended, and its partitions with it
+            await self._call(self._delist)
+
+    async def committed_by_transaction(self, deliveries: Sequence[Delivery]) -> None:
+        """The transaction took effect."""
+        await self._call(lambda: self._finish(deliveries))
+
+    async def took_effect(self, deliveries: Sequence[Delivery]) -> bool:
+        """Whether the brokers have the offsets of a transaction whose end nobody saw."""
+        found: list[bool] = []
+        await self._call(lambda: found.append(self._took_effect(deliveries)))
+        return found[0]
 
     # --- the thread ------------------------------------------------------------------------------------------
 
@@ -224,9 +251,15 @@ class KafkaSource(ConsumerThread):
         self._commit_parts([part for part in self._parts.values() if part.dirty], durable=durable)
 
     def _commit_parts(self, parts: Sequence[Partition], *, durable: bool) -> None:
-        if not parts:
+        marks = [
+            (part, part.watermark)
+            for part in parts
+            if part.watermark is not None
+            and not part.enlisted
+            and (durable or part.asked != part.watermark)
+        ]
+        if not marks:
             return
-        marks = [(part, part.watermark) for part in parts if part.watermark is not None]
         offsets = [TopicPartition(self._topic, part.number, mark) for part, mark in marks]
         try:
             if durable:
@@ -235,9 +268,13 @@ class KafkaSource(ConsumerThread):
                 if errors:
                     raise KafkaException(errors[0])
             else:
+                for part, mark in marks:
+                    part.asked = mark
                 self.consumer.commit(offsets=offsets, asynchronous=True)
         except KafkaException as error:
             detail = error.args[0]
+            for part, _ in marks:
+                part.asked = None
             if detail.code() in _STALE:
                 # In the middle of a rebalance: what is still ours afterwards is committed then.
                 _log.info("%s: commit refused during a rebalance: %s", self._topic, detail.str())
@@ -246,8 +283,74 @@ class KafkaSource(ConsumerThread):
                 raise
             _log.warning("%s: %s", self._topic, translate(error, "commit"))
             return
-        for part, mark in marks:
-            part.committed = mark if durable else part.committed
+        if durable:
+            for part, mark in marks:
+                part.committed, part.asked = mark, None
+
+    def _on_commit(self, error: KafkaError | None, parts: Sequence[TopicPartition]) -> None:
+        for each in parts:
+            part = self._parts.get(each.partition)
+            if part is not None and part.asked == each.offset:
+                part.asked = None
+                if error is None and each.error is None:
+                    part.committed = each.offset
+
+    # --- transactions ----------------------------------------------------------------------------------------
+
+    def _enlist(self, deliveries: Sequence[Delivery]) -> tuple[list[TopicPartition], Any]:
+        self._collect()
+        marks = self._marks(deliveries)
+        # A commit that is on its way could arrive after the transaction's and undo it.
+        late = [part for part in marks if part.asked is not None]
+        self._commit_parts(late, durable=True)
+        for part in marks:
+            part.enlisted = True
+        offsets = [TopicPartition(self._topic, part.number, mark) for part, mark in marks.items()]
+        return offsets, self.consumer.consumer_group_metadata()
+
+    def _marks(self, deliveries: Sequence[Delivery]) -> Mapping[Partition, int]:
+        """Partition → offset after these deliveries."""
+        offsets: dict[Partition, list[int]] = {}
+        for delivery in deliveries:
+            part = delivery.lease
+            if part.lost or not isinstance(part, Partition):
+                raise TransactionAborted(
+                    f"messages of {self._topic!r} went to another consumer before the commit"
+                )
+            offsets.setdefault(part, []).append(delivery.offset)
+        marks = {}
+        for part, mine in offsets.items():
+            mark = part.after(mine)
+            if mark is None:
+                raise TransactionAborted(
+                    f"a message of {part.prefix} before offset {max(mine)} is neither acknowledged nor part of the "
+                    "transaction; take messages in batches and transact one batch after the other"
+                )
+            marks[part] = mark
+        return marks
+
+    def _delist(self) -> None:
+        for part in self._parts.values():
+            part.enlisted = False
+
+    def _finish(self, deliveries: Sequence[Delivery]) -> None:
+        touched: set[Partition] = set()
+        for delivery in deliveries:
+            if isinstance(delivery.lease, Partition):
+                delivery.lease.done(delivery.offset)
+                touched.add(delivery.lease)
+        for part in touched:
+            part.committed = part.watermark
+            part.enlisted = False
+
+    def _took_effect(self, deliveries: Sequence[Delivery]) -> bool:
+        marks = self._marks(deliveries)
+        asked = [TopicPartition(self._topic, part.number) for part in marks]
+        found = {part.partition: part for part in self.consumer.committed(asked, timeout=_ASK_S)}
+        return all(
+            found[part.number].error is None and found[part.number].offset >= mark
+            for part, mark in marks.items()
+        )
 
     # --- rebalance, called by poll, consume and close --------------------------------------------------------
 
@@ -265,6 +368,7 @@ class KafkaSource(ConsumerThread):
         deadline = time.monotonic() + (0 if self._stopping else self._settings.drain_s)
         while any(part.in_hand for part in going) and time.monotonic() < deadline:
             time.sleep(0.002)
+            self._serve_calls()  # what is in hand may be in a transaction, which needs this thread
             self._collect()
         self._collect()
         try:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hemline_broker._delivery import Delivery
 from hemline_broker._driver import Capability, Sink, Source, Start, TopicInfo
 from hemline_broker._errors import BrokerError, Unavailable
 from hemline_broker._message import Message, Receipt
@@ -14,11 +15,17 @@ from hemline_broker._sqlite._database import transaction
 from hemline_broker._sqlite._group import group_lag
 from hemline_broker._sqlite._settings import Settings
 from hemline_broker._sqlite._source import SqliteSource
-from hemline_broker._sqlite._writer import Writer, no_such_topic
+from hemline_broker._sqlite._writer import Writer, insert_all, no_such_topic
 from hemline_broker._url import BrokerURL
 
 _IN_MEMORY = frozenset(
-    {Capability.OLDEST, Capability.LAG, Capability.ORDERED, Capability.DURABLE_ATTEMPTS}
+    {
+        Capability.OLDEST,
+        Capability.LAG,
+        Capability.ORDERED,
+        Capability.DURABLE_ATTEMPTS,
+        Capability.TRANSACTIONS,
+    }
 )
 _IN_A_FILE = _IN_MEMORY | {Capability.PERSISTENT, Capability.SHARED}
 
@@ -81,6 +88,24 @@ class SqliteDriver:
         source = SqliteSource(self._settings, topic, topic_id, group_id, sink, limits[0])
         await source.start()
         return source
+
+    async def transact(
+        self,
+        outputs: Mapping[str, Sequence[Message]],
+        source: Source | None,
+        deliveries: Sequence[Delivery],
+        timeout: float,
+    ) -> None:
+        """On the consumer's connection, which owns the claims; on the writer's without one."""
+        if isinstance(source, SqliteSource):
+            await source.transact(outputs, deliveries)
+            return
+
+        def write(connection: sqlite3.Connection) -> None:
+            with transaction(connection):
+                insert_all(connection, outputs)
+
+        await self._writer.call(write)
 
     async def forget(self, topic: str, group: str) -> None:
         """Delete its rows."""

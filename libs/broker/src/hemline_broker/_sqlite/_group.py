@@ -86,6 +86,11 @@ class Group:
         )
         self._db.execute("DELETE FROM consumers WHERE name = ?", (owner,))
 
+    def mine(self, claim: Claim) -> bool:
+        """Whether a claim is still this consumer's."""
+        query = "SELECT 1 FROM claims WHERE id = ? AND owner = ?"
+        return self._db.execute(query, (claim.id, self._me)).fetchone() is not None
+
     def store(self, claim: Claim) -> bool:
         """Make a claim's progress durable; False when it belongs to somebody else by now."""
         claim.advance()

@@ -6,19 +6,21 @@ import logging
 import sqlite3
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 
 from hemline_broker._consumer_thread import ConsumerThread
 from hemline_broker._delivery import Delivery
 from hemline_broker._driver import Sink
-from hemline_broker._errors import BrokerError, Unavailable
+from hemline_broker._errors import BrokerError, TransactionAborted, Unavailable
+from hemline_broker._message import Message
 from hemline_broker._run import Run
 from hemline_broker._sqlite import _liveness
 from hemline_broker._sqlite._claims import Claim
 from hemline_broker._sqlite._database import as_broker_error, open_database, transaction
 from hemline_broker._sqlite._group import Group
 from hemline_broker._sqlite._settings import Settings
+from hemline_broker._sqlite._writer import insert_all
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +59,12 @@ class SqliteSource(ConsumerThread):
         answer: list[int] = []
         await self._call(lambda: answer.append(self._group.lag()))
         return answer[0]
+
+    async def transact(
+        self, outputs: Mapping[str, Sequence[Message]], deliveries: Sequence[Delivery]
+    ) -> None:
+        """One transaction of the database for both."""
+        await self._call(lambda: self._transact(outputs, deliveries))
 
     # --- the thread ------------------------------------------------------------------------------------------
 
@@ -185,6 +193,36 @@ class SqliteSource(ConsumerThread):
             with transaction(self._db):
                 stored = self._store_dirty()
             self._stored(stored, time.monotonic())
+
+    def _transact(
+        self, outputs: Mapping[str, Sequence[Message]], deliveries: Sequence[Delivery]
+    ) -> None:
+        self._store_acks()
+        numbers: dict[Claim, list[int]] = {}
+        for delivery in deliveries:
+            if isinstance(delivery.lease, Claim):
+                numbers.setdefault(delivery.lease, []).append(delivery.offset)
+        before = {claim: (claim.first, set(claim.done)) for claim in numbers}
+        try:
+            with transaction(self._db):
+                insert_all(self._db, outputs)
+                for claim in numbers:
+                    # Nobody can take it over before the commit.
+                    if claim.lost or not self._group.mine(claim):
+                        claim.lost = True
+                        raise TransactionAborted(
+                            f"messages of {self._topic!r} went to another consumer before the commit"
+                        )
+                for claim, done in numbers.items():
+                    claim.done.update(done)
+                self._dirty.update(numbers)
+                stored = self._store_dirty()
+        except BaseException:
+            for claim, (first, done_before) in before.items():
+                claim.first, claim.done = first, done_before
+            self._dirty.clear()
+            raise
+        self._stored(stored, time.monotonic())
 
     def _leave(self, unsettled: Sequence[tuple[Delivery, int]]) -> None:
         self._store_acks()

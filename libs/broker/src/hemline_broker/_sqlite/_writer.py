@@ -8,14 +8,14 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from hemline_broker._errors import BrokerError, Closed, NotFound, Unavailable
-from hemline_broker._message import Message, Receipt
-from hemline_broker._sqlite._chunks import encode, split
+from hemline_broker._message import Message, Receipt, Receipts
+from hemline_broker._sqlite._chunks import Chunk, encode, split
 from hemline_broker._sqlite._cleaner import clean
 from hemline_broker._sqlite._database import as_broker_error, open_database, transaction
 from hemline_broker._sqlite._settings import Settings
@@ -187,17 +187,32 @@ class Writer:
 
 
 def append(
-    connection: sqlite3.Connection, topic: str, jobs: Sequence[_Send], chunks: Sequence[Any]
+    connection: sqlite3.Connection, topic: str, jobs: Sequence[_Send], chunks: Sequence[Chunk]
 ) -> list[tuple[asyncio.Future[Any], object]]:
     """Write chunks to a topic, inside a transaction; the answer for each job."""
+    base = insert(connection, topic, chunks)
+    if base is None:
+        missing = no_such_topic(topic)
+        return [(job.future, missing) for job in jobs]
+    answers: list[tuple[asyncio.Future[Any], object]] = []
+    for job in jobs:
+        places = [(0, base + place) for place in range(len(job.messages))]
+        base += len(places)
+        answers.append(
+            (job.future, Receipts(topic, [message.id for message in job.messages], places))
+        )
+    return answers
+
+
+def insert(connection: sqlite3.Connection, topic: str, chunks: Sequence[Chunk]) -> int | None:
+    """Write chunks inside a transaction; the number of the first message, None when there is no such topic."""
     total = sum(chunk.held for chunk in chunks)
     row = connection.execute(
         "UPDATE topics SET next = next + ? WHERE name = ? RETURNING id, next - ?",
         (total, topic, total),
     ).fetchone()
     if row is None:
-        missing = no_such_topic(topic)
-        return [(job.future, missing) for job in jobs]
+        return None
     topic_id, base = row
     now = time.time()
     number = base
@@ -209,16 +224,18 @@ def append(
         "INSERT INTO chunks (topic, base, count, size, sent, meta, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
         rows,
     )
-    answers: list[tuple[asyncio.Future[Any], object]] = []
-    prefix = f"{topic}/0/"
-    for job in jobs:
-        receipts = [
-            Receipt(message.id, f"{prefix}{place}")
-            for place, message in enumerate(job.messages, base)
-        ]
-        base += len(receipts)
-        answers.append((job.future, receipts))
-    return answers
+    return int(base)
+
+
+def insert_all(connection: sqlite3.Connection, outputs: Mapping[str, Sequence[Message]]) -> None:
+    """Write messages to several topics inside a transaction.
+
+    Raises:
+        NotFound: one of the topics does not exist.
+    """
+    for topic, messages in outputs.items():
+        if insert(connection, topic, [encode(run) for run in split(messages)]) is None:
+            raise no_such_topic(topic)
 
 
 def no_such_topic(topic: str) -> NotFound:

@@ -18,9 +18,10 @@ from hemline_broker.testing._failing import Failing
 from hemline_broker.testing._harness import Harness, bodies, numbered
 from hemline_broker.testing._receiving import Receiving
 from hemline_broker.testing._sending import Sending
+from hemline_broker.testing._transacting import Transacting
 
 
-class Conformance(Sending, Receiving, Failing, Crashing):
+class Conformance(Sending, Receiving, Failing, Crashing, Transacting):
     """Every behaviour."""
 
 
@@ -31,6 +32,7 @@ __all__ = [
     "Harness",
     "Receiving",
     "Sending",
+    "Transacting",
     "bodies",
     "numbered",
 ]
