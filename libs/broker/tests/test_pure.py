@@ -191,6 +191,16 @@ def test_kafka_security() -> None:
         kafka("?security=plaintext&sasl=plain", USERNAME="u", PASSWORD="p")
 
 
+def test_kafka_topics_are_made_as_the_url_says() -> None:
+    usual = kafka("")
+    assert (usual.partitions, usual.replication, usual.retention_s) == (1, -1, None)
+    asked = kafka("?partitions=6&replication=3&retention=3600")
+    assert (asked.partitions, asked.replication, asked.retention_s) == (6, 3, 3600)
+    for wrong in ("?partitions=0", "?retention=-1", "?partitions=many"):
+        with pytest.raises(InvalidOption):
+            kafka(wrong)
+
+
 def test_kafka_certificates_come_as_text_or_as_files() -> None:
     text = kafka("", CA_PEM="authority", CERT_PEM="mine", KEY_PEM="secret-word")
     assert text.client["security.protocol"] == "SSL"

@@ -14,7 +14,8 @@ More options:
 
 - `session_ms` (10000): of the classic protocol, until a dead consumer's messages go to another.
 - `linger_ms` (5; for `send_many` of 16 and more, others go at once), `compression` (none),
-  `replication` (-1: the broker's default, for topics made by `ensure`).
+  `replication` (-1: the broker's default), `partitions` (1, at least) and `retention` (seconds; else the broker's
+  default) of topics made by `ensure`.
 - `drain` (5): seconds that a rebalance waits for deliveries in hand.
 - `transactional_id` (random): of `Broker.transaction`; give each worker one of its own that it keeps over restarts (a
   StatefulSet's pod name), and a killed worker's open transaction ends when it is back instead of after

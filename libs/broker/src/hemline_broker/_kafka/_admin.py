@@ -72,14 +72,15 @@ class KafkaAdmin:
         """Make a topic unless it exists."""
         if await self.partitions(topic):
             return
+        # The broker's own default of 1 MB would refuse what every other backend carries.
+        config = {"max.message.bytes": str(max(self._max_message_bytes, DEFAULT_MAX_MESSAGE_BYTES))}
+        if self._settings.retention_s is not None:
+            config["retention.ms"] = str(self._settings.retention_s * 1000)
         new = NewTopic(
             topic,
-            num_partitions=partitions,
+            num_partitions=max(partitions, self._settings.partitions),
             replication_factor=self._settings.replication,
-            # The broker's own default of 1 MB would refuse what every other backend carries.
-            config={
-                "max.message.bytes": str(max(self._max_message_bytes, DEFAULT_MAX_MESSAGE_BYTES))
-            },
+            config=config,
         )
         future = self.client.create_topics([new], request_timeout=_TIMEOUT_S)[topic]
         try:

@@ -38,6 +38,8 @@ class Settings:
         linger_ms: milliseconds a message of a large `send_many` waits for company; small ones never wait.
         compression: codec of the producer.
         replication: replicas of a new topic, -1 for the broker's default.
+        partitions: fewest partitions of a new topic.
+        retention_s: seconds that a new topic keeps messages, None for the broker's default.
         transactional_id: names this process among those that transact; the same after its restart, or a random one.
         transaction_ms: milliseconds after which the brokers end the transaction of a process that died.
         drain_s: seconds that a rebalance waits for deliveries in hand.
@@ -50,6 +52,8 @@ class Settings:
     linger_ms: float
     compression: str
     replication: int
+    partitions: int
+    retention_s: int | None
     transactional_id: str
     transaction_ms: int
     drain_s: float
@@ -85,6 +89,8 @@ class Settings:
                 "compression", {c: c for c in ("none", "lz4", "zstd", "gzip", "snappy")}, "none"
             ),
             replication=options.take("replication", int, -1),
+            partitions=options.take("partitions", _at_least_one, 1),
+            retention_s=options.take("retention", _at_least_one, None),
             transactional_id=options.take("transactional_id", str, uuid.uuid4().hex),
             transaction_ms=options.take("transaction_ms", int, 30_000),
             drain_s=options.take("drain", positive, 5.0),
@@ -156,3 +162,10 @@ def _oauth(url: str | None, client: str | None, secret: str | None) -> dict[str,
 
 def _low(text: str | None) -> str:
     return (text or "").lower()
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError("expected 1 or more")
+    return number
