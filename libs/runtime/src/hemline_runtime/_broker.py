@@ -1,9 +1,14 @@
 """The messaging library's happenings as metrics."""
 
+from typing import Final
+
 from hemline_api import metrics as names
 from hemline_runtime._metrics import Metrics
 
 __all__ = ["BrokerMetrics"]
+
+_REASONS: Final = ("rejected", "retries")
+"""Why the messaging library gives a message up."""
 
 
 class BrokerMetrics:
@@ -14,6 +19,7 @@ class BrokerMetrics:
 
     def __init__(self, metrics: Metrics) -> None:
         """Register everything."""
+        self._topics: set[str] = set()
         self._sent = metrics.counter(names.BROKER_SENT)
         self._sent_bytes = metrics.counter(names.BROKER_SENT_BYTES)
         self._received = metrics.counter(names.BROKER_RECEIVED)
@@ -29,6 +35,12 @@ class BrokerMetrics:
 
     def received(self, topic: str, messages: int, size: int) -> None:
         """Deliveries were handed out."""
+        if topic not in self._topics:
+            self._topics.add(topic)
+            # A series that begins with its first event has no increase to show for it.
+            self._redelivered.labels(topic)
+            for reason in _REASONS:
+                self._dead.labels(topic, reason)
         self._received.labels(topic).inc(messages)
         self._received_bytes.labels(topic).inc(size)
 

@@ -109,6 +109,7 @@ class Intake(Generic[Row]):
             StoreError: the lake refuses rows in a way that trying again does not mend.
             BrokerError: the broker has failed for good.
         """
+        self._metrics.expect(self.table, subscription.topic)
         batches = subscription.batches(
             grouping.rows, max_bytes=grouping.size, wait=grouping.seconds
         )

@@ -2,6 +2,7 @@
 
 from hemline_api import metrics as names
 from hemline_runtime import Metrics
+from hemline_samples._rows import REFUSALS
 
 __all__ = ["CollectMetrics"]
 
@@ -15,3 +16,10 @@ class CollectMetrics:
         self.commit_seconds = metrics.histogram(names.COLLECT_COMMIT_SECONDS)
         self.rejected = metrics.counter(names.COLLECT_REJECTED)
         self.label_delay = metrics.histogram(names.COLLECT_LABEL_DELAY)
+
+    def expect(self, table: str, topic: str) -> None:
+        """Begin a topic's series at nothing: one that begins with its first event has no increase to show for it."""
+        self.rows.labels(table)
+        self.commit_seconds.labels(table)
+        for reason in REFUSALS:
+            self.rejected.labels(topic, reason)

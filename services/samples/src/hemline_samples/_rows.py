@@ -11,7 +11,10 @@ from hemline_broker import Message
 from hemline_store import BadRow
 from hemline_store.tables import ImageRow, LabelRow, PredictionRow
 
-__all__ = ["Refused", "image_row", "label_row", "prediction_row"]
+__all__ = ["REFUSALS", "Refused", "image_row", "label_row", "prediction_row"]
+
+REFUSALS: Final = ("no-image", "malformed", "bad-id")
+"""Why a message is refused."""
 
 _MAX_ID: Final = 1024
 _SIGNATURES: Final = {
@@ -22,7 +25,7 @@ _SIGNATURES: Final = {
 
 
 class Refused(ValueError):
-    """A message that the lake does not take: ``reason`` is one of a few words, the text says more."""
+    """A message that the lake does not take: ``reason`` is one of ``REFUSALS``, the text says more."""
 
     def __init__(self, reason: str, text: str) -> None:
         """Keep both."""
