@@ -75,6 +75,18 @@ def client(
     return seen[0]
 
 
+def test_topics_are_made_as_the_classifier_says() -> None:
+    def made(**spec: Any) -> tuple[int, int, int | None]:
+        (container,) = pod("inference", KAFKA, **spec)["containers"]
+        url = container["command"][container["command"].index("--broker") + 1]
+        settings = Settings.parse(BrokerURL.parse(url), {})
+        return settings.partitions, settings.replication, settings.retention_s
+
+    assert made() == (3, -1, 168 * 3600)
+    topics = {"partitions": 12, "replicas": 2, "retentionHours": 1}
+    assert made(topics=topics) == (12, 2, 3600)
+
+
 def test_kafka_without_credentials() -> None:
     settings = client(KAFKA, {})
     assert settings["bootstrap.servers"] == "one:9093,two:9093"

@@ -68,7 +68,7 @@ def _topics(key: Key, spec: ClassifierSpec, version: str) -> list[Object]:
             },
             "spec": {
                 "partitions": spec.topics.partitions,
-                "replicas": spec.topics.replicas,
+                **({"replicas": spec.topics.replicas} if spec.topics.replicas else {}),
                 "config": {
                     "retention.ms": spec.topics.retention_hours * _HOUR_MS,
                     "max.message.bytes": _MAX_MESSAGE_BYTES,

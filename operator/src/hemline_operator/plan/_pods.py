@@ -44,14 +44,19 @@ class Container:
 
 
 def broker_url(spec: ClassifierSpec) -> str:
-    """The broker as the services' option names it. It carries no credentials."""
-    if spec.broker.type is not BrokerType.PUB_SUB:
-        return f"kafka://{spec.broker.address}"
-    seconds = min(spec.topics.retention_hours * 3600, _PUB_SUB_MOST_SECONDS)
-    options = {"retention": str(seconds)}
-    if spec.broker.endpoint:
-        options["endpoint"] = spec.broker.endpoint
-    return f"pubsub://{spec.broker.address}?{urlencode(options)}"
+    """The broker as the services' option names it, with what topics are made with. It carries no credentials."""
+    seconds, topics = spec.topics.retention_hours * 3600, spec.topics
+    if spec.broker.type is BrokerType.PUB_SUB:
+        scheme = "pubsub"
+        options: dict[str, int | str] = {"retention": min(seconds, _PUB_SUB_MOST_SECONDS)}
+        if spec.broker.endpoint:
+            options |= {"endpoint": spec.broker.endpoint}
+    else:
+        scheme = "kafka"
+        options = {"retention": seconds, "partitions": topics.partitions}
+        if topics.replicas:
+            options |= {"replication": topics.replicas}
+    return f"{scheme}://{spec.broker.address}?{urlencode(options)}"
 
 
 def lake_uri(spec: ClassifierSpec) -> str:

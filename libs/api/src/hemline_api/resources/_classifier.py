@@ -123,13 +123,15 @@ class TopicsSpec(Resource):
 
     partitions: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=3,
-        description="Partitions of the images' topic: most inference pods that share the work. Cannot shrink.",
+        description="Partitions of each topic (Kafka): most inference pods that share the work. Cannot shrink. They "
+        "grow where Strimzi holds the topics; elsewhere the number is that of a topic's beginning.",
         json_schema_extra=rules(
             ("self >= oldSelf", "topics.partitions cannot shrink: Kafka's keys would change place")
         ),
     )
-    replicas: Annotated[int, Field(ge=1, le=32)] = Field(
-        default=1, description="Copies of each partition."
+    replicas: Annotated[int, Field(ge=1, le=32)] | None = Field(
+        default=None,
+        description="Copies of each partition (Kafka); unset: what the brokers make by default.",
     )
     retention_hours: Annotated[int, Field(ge=1, le=87_600)] = Field(
         default=168, description="How long messages are kept."
