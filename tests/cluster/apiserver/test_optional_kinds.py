@@ -70,18 +70,29 @@ def test_kinds_that_are_absent_are_conditions_and_are_used_once_they_come(
             stage.wait_condition(CLASSIFIER, "mnist", "TopicsReady", "Applied")
             stage.wait_condition(CLASSIFIER, "mnist", "Autoscaled", "Applied")
             stage.wait_ready()
+            name = stage.namespace
+            made = {
+                kind: stage.cluster.wait(
+                    f"{kind.name} {called}",
+                    lambda kind=kind, called=called: stage.get(kind, called),
+                )
+                for kind, called in (
+                    (KAFKA_TOPIC, f"{name}.mnist.images"),
+                    (KAFKA_USER, f"{name}.mnist"),
+                    (SCALED_OBJECT, "mnist-inference"),
+                    (TRIGGER_AUTHENTICATION, "mnist-inference"),
+                    (POD_MONITOR, "mnist-hemline"),
+                )
+            }
             assert operator.running
             assert "Traceback" not in operator.log.read_text()
-    name = stage.namespace
-    topic = stage.get(KAFKA_TOPIC, f"{name}.mnist.images")
-    assert topic is not None
+    topic = made[KAFKA_TOPIC]
     assert "ownerReferences" not in topic["metadata"]
     assert topic["metadata"]["labels"]["strimzi.io/cluster"] == "main"
-    assert stage.get(KAFKA_USER, f"{name}.mnist") is not None
-    scaled = stage.get(SCALED_OBJECT, "mnist-inference")
-    assert scaled is not None
-    assert scaled["metadata"]["ownerReferences"][0]["name"] == "mnist"
-    assert stage.get(POD_MONITOR, "mnist-hemline") is not None
+    assert "ownerReferences" not in made[KAFKA_USER]["metadata"]
+    for kind in (SCALED_OBJECT, TRIGGER_AUTHENTICATION, POD_MONITOR):
+        (owner,) = made[kind]["metadata"]["ownerReferences"]
+        assert owner["name"] == "mnist"
 
 
 @pytest.mark.usefixtures("foreign_kinds")

@@ -90,7 +90,7 @@ def test_no_rule_is_unused_and_no_request_is_denied(
             (TRIGGER_AUTHENTICATION, "mnist-inference"),
             (POD_MONITOR, "mnist-hemline"),
         ):
-            assert stage.get(kind, name) is not None, (kind.name, name)
+            cluster.wait(f"{kind.name} {name}", lambda kind=kind, name=name: stage.get(kind, name))
         off = {"spec": {"inference": {"autoscaling": {"mode": "Disabled"}}}}
         cluster.patch(CLASSIFIER, namespace, "mnist", off)
         cluster.wait(
