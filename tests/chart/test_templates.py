@@ -179,7 +179,17 @@ BROKERS: dict[str, dict[str, Any]] = {
         "sasl": "SCRAM-SHA-512",
     },
     "pubsub": {"type": "PubSub", "address": "example-project"},
-    "pubsub-key": {"type": "PubSub", "address": "example-project", "secretName": "pubsub"},
+    "pubsub-key": {
+        "type": "PubSub",
+        "address": "example-project",
+        "secretName": "pubsub",
+        "endpoint": "us-east1-pubsub.googleapis.com:443",
+    },
+}
+
+TOPICS: dict[str, dict[str, Any]] = {
+    "tls-login": {"topics": {"partitions": 12, "replicas": 3, "retentionHours": 24}},
+    "pubsub-key": {"topics": {"retentionHours": 87_600}},
 }
 
 
@@ -187,14 +197,10 @@ BROKERS: dict[str, dict[str, Any]] = {
 def test_the_simulator_reaches_the_broker_as_the_classifiers_pods_do(
     helm: Any, pick: Any, name: str
 ) -> None:
-    broker = BROKERS[name]
-    objects = helm.objects(
-        {
-            "classifier": {"enabled": True, "spec": {"broker": broker}},
-            "simulator": {"enabled": True},
-        }
-    )
-    spec = ClassifierSpec.model_validate({"broker": broker})
+    given = {"broker": BROKERS[name]} | TOPICS.get(name, {})
+    classifier = {"enabled": True, "spec": given}
+    objects = helm.objects({"classifier": classifier, "simulator": {"enabled": True}})
+    spec = ClassifierSpec.model_validate(given)
     owner = Owner("hemline.dev/v1alpha1", "ImageClassifier", "mnist", "uid")
     children = desired(
         Key("vision", "mnist"), owner, spec, Rollout(revision=1, stable=1), Platform()
@@ -211,7 +217,7 @@ def test_the_simulator_reaches_the_broker_as_the_classifiers_pods_do(
         return environment, mounts, [one for one in pod["volumes"] if one["name"] == "broker"]
 
     def address(command: list[str]) -> str:
-        joined = " ".join(command).replace("=", " ").split()
+        joined = " ".join(command).replace("--broker=", "--broker ").split()
         return joined[joined.index("--broker") + 1]
 
     simulator = pick(objects, "Deployment", "hemline-simulator")["spec"]["template"]["spec"]

@@ -112,10 +112,19 @@ imagePullSecrets:
 {{- $spec | toJson -}}
 {{- end -}}
 
-{{/* The broker as the simulator's option names it. */}}
+{{/* The broker as the simulator's option names it, with what topics are made with: as the operator does it. */}}
 {{- define "hemline.broker.url" -}}
-{{- $broker := (include "hemline.classifier.spec" . | fromJson).broker -}}
-{{- if eq (default "Kafka" $broker.type) "PubSub" }}pubsub{{ else }}kafka{{ end }}://{{ $broker.address }}
+{{- $spec := include "hemline.classifier.spec" . | fromJson -}}
+{{- $topics := default (dict) $spec.topics -}}
+{{- $seconds := mul 3600 (default 168 $topics.retentionHours) -}}
+{{- if eq (default "Kafka" $spec.broker.type) "PubSub" -}}
+{{- /* The longest that Pub/Sub keeps a message: 31 days. */ -}}
+pubsub://{{ $spec.broker.address }}?retention={{ min $seconds 2678400 }}
+{{- with $spec.broker.endpoint }}&endpoint={{ urlquery . }}{{ end -}}
+{{- else -}}
+kafka://{{ $spec.broker.address }}?retention={{ $seconds }}&partitions={{ default 3 $topics.partitions }}
+{{- with $topics.replicas }}&replication={{ . }}{{ end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Strimzi's user of the classifier, and the Secret that Strimzi makes for it. */}}

@@ -4,7 +4,7 @@
 command:
   - hemline-client-sim
 args:
-  - --broker={{ include "hemline.broker.url" $root }}
+  - {{ printf "--broker=%s" (include "hemline.broker.url" $root) | quote }}
   - --classifier={{ $root.Values.classifier.name }}
   - --namespace={{ include "hemline.namespace" $root }}
   {{- range .arguments }}
