@@ -79,9 +79,10 @@ def build(args: argparse.Namespace, out: pathlib.Path) -> None:
     if base:
         manifest = json.load(base.extractfile("manifest.json"))[0]
         config = json.load(base.extractfile(manifest["Config"]))
-        config.pop("history", None)
         layers = manifest["Layers"]
 
+    # buildah, for one, refuses to put its own layers on an image whose history does not name the ones below.
+    config.setdefault("history", [{"created_by": "image.py --base"} for _ in layers])
     settings = config["config"] = copy.copy(config.get("config") or {})
     names = {variable.partition("=")[0] for variable in args.env}
     settings["Env"] = [
@@ -106,6 +107,7 @@ def build(args: argparse.Namespace, out: pathlib.Path) -> None:
             digest = write_layer(pathlib.Path(path), target or "/", args.keep_owners, layer)
             name = f"{digest}.tar"
             config["rootfs"]["diff_ids"].append(f"sha256:{digest}")
+            config["history"].append({"created_by": f"image.py --add {target or '/'}"})
             layers.append(name)
             if name not in written:
                 archive.add(layer, arcname=name)
