@@ -33,3 +33,11 @@ class TestKafka(Conformance):
     @pytest.fixture
     def harness(self, kafka_url: str) -> Harness:
         return Harness(kafka_url, patience=90.0)
+
+
+@pytest.mark.pubsub
+class TestPubsub(Conformance):
+    # Above Pub/Sub's own 10 MB messages travel by claim check, which is to come.
+    @pytest.fixture
+    def harness(self, pubsub_url: str) -> Harness:
+        return Harness(pubsub_url)

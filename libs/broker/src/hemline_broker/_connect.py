@@ -23,8 +23,8 @@ async def connect(
     """Connect to a broker; leaving the context closes it.
 
     Args:
-        url: `kafka://host:9092,host:9092`, `sqlite:///relative.db`, `sqlite:////absolute.db`, `memory:` (private) or
-            `memory:name` (shared by that name within this process), with options after `?`.
+        url: `kafka://host:9092,host:9092`, `pubsub://project`, `sqlite:///relative.db`, `sqlite:////absolute.db`,
+            `memory:` (private) or `memory:name` (shared by that name within this process), with options after `?`.
         observer: receives counts for metrics.
         max_message_bytes: key + headers + body + 1 KiB of a message at most.
 
@@ -50,4 +50,8 @@ async def _open(url: BrokerURL, max_message_bytes: int) -> Driver:
         from hemline_broker import _kafka
 
         return await _kafka.open_driver(url, max_message_bytes)
+    if url.scheme == "pubsub":
+        from hemline_broker import _pubsub
+
+        return await _pubsub.open_driver(url, max_message_bytes)
     raise InvalidOption(f"unknown scheme {url.scheme!r}; expected one of {EXAMPLES}")

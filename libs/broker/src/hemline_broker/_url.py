@@ -11,7 +11,7 @@ from hemline_broker._errors import InvalidOption
 
 T = TypeVar("T")
 
-EXAMPLES = "kafka://host:9092, sqlite:///broker.db, memory:"
+EXAMPLES = "kafka://host:9092, pubsub://project, sqlite:///broker.db, memory:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class BrokerURL:
     """A parsed URL.
 
     Attributes:
-        scheme: kafka, sqlite or memory.
+        scheme: kafka, pubsub, sqlite or memory.
         rest: what stands between the scheme and the options, percent-decoded, leading `//` removed.
         options: the query, each option once.
     """

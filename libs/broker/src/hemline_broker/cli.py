@@ -118,7 +118,7 @@ def lag(
 
     async def work(broker: Broker) -> None:
         rows = [
-            (info.name, group, f"{behind:,}")
+            (info.name, group, "?" if behind is None else f"{behind:,}")
             for info in await broker.topics()
             if topic is None or info.name == topic
             for group, behind in sorted(info.groups.items())

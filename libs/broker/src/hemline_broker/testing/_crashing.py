@@ -65,7 +65,7 @@ class Crashing:
                     seen.add(delivery.message.data)
 
                 runner = asyncio.create_task(subscription.run(handle))
-                await harness.until_lag(subscription, 0)
+                await harness.until_done(subscription, lambda: wanted <= seen)
                 await subscription.close()
                 await runner
             assert wanted <= seen

@@ -93,7 +93,7 @@ class Failing:
                         raise ValueError("bad\npixel")
 
                 runner = asyncio.create_task(subscription.run(handle))
-                await harness.until_lag(subscription, 0)
+                await harness.until_done(subscription, lambda: len(handled) == 4)
                 await subscription.close()
                 await runner
             assert handled.count(poison.data) == 3
@@ -128,14 +128,16 @@ class Failing:
         async with harness.topic("group") as (broker, topic), dead_topic(broker) as dead:
             await broker.send_many(topic, numbered(2))
             async with broker.subscribe(topic, group="group", dead_letter=dead) as subscription:
+                handled: set[bytes] = set()
 
                 async def handle(delivery: Delivery) -> None:
+                    handled.add(delivery.message.data)
                     if delivery.message.data == b"0":
                         raise Reject("not an image")
                     delivery.reject("nor this")
 
                 runner = asyncio.create_task(subscription.run(handle))
-                await harness.until_lag(subscription, 0)
+                await harness.until_done(subscription, lambda: len(handled) == 2)
                 await subscription.close()
                 await runner
             async with broker.subscribe(dead, group="reader") as letters:
@@ -202,14 +204,14 @@ class Failing:
                     handled.add(delivery.message.data)
 
                 runner = asyncio.create_task(subscription.run(handle, concurrency=4))
-                await harness.until_lag(subscription, 0)
+                await harness.until_done(subscription, lambda: len(handled) == 60)
                 await subscription.close()
                 await runner
             assert len(handled) == 60
 
     async def test_order_by_key(self, harness: Harness) -> None:
         """C14: one key serially and in order, retries included; other keys side by side."""
-        async with harness.topic("group") as (broker, topic):
+        async with harness.topic("group", ordered=True) as (broker, topic):
             messages = [Message(b"%d" % n, key=f"key{n % 4}") for n in range(80)]
             await broker.send_many(topic, messages)
             running: dict[str | None, int] = {}
@@ -232,7 +234,7 @@ class Failing:
                     order.setdefault(key, []).append(number)
 
                 runner = asyncio.create_task(subscription.run(handle, concurrency=8, order="key"))
-                await harness.until_lag(subscription, 0)
+                await harness.until_done(subscription, lambda: sum(map(len, order.values())) == 80)
                 await subscription.close()
                 await runner
             assert most == 1
@@ -245,18 +247,19 @@ class Failing:
         """`run` never has more handlers at work than `concurrency`."""
         async with harness.topic("group") as (broker, topic):
             await broker.send_many(topic, numbered(40))
-            running = most = 0
+            running = most = handled = 0
             async with broker.subscribe(topic, group="group") as subscription:
 
                 async def handle(delivery: Delivery) -> None:
-                    nonlocal running, most
+                    nonlocal running, most, handled
                     running += 1
                     most = max(most, running)
                     await asyncio.sleep(0.002)
                     running -= 1
+                    handled += 1
 
                 runner = asyncio.create_task(subscription.run(handle, concurrency=3))
-                await harness.until_lag(subscription, 0)
+                await harness.until_done(subscription, lambda: handled == 40)
                 await subscription.close()
                 await runner
             assert most == 3

@@ -35,14 +35,19 @@ class Harness:
 
     @asynccontextmanager
     async def topic(
-        self, *groups: str, needs: Capability | None = None, partitions: int = 1, **options: object
+        self,
+        *groups: str,
+        needs: Capability | None = None,
+        partitions: int = 1,
+        ordered: bool = False,
+        **options: object,
     ) -> AsyncIterator[tuple[Broker, str]]:
         """A connection and a fresh topic with these groups; skips where a capability is missing."""
         async with self.connect(**options) as broker:
             if needs is not None and needs not in broker.capabilities:
                 pytest.skip(f"{self.url.split(':')[0]} lacks the capability {needs}")
             name = f"t{uuid.uuid4().hex[:12]}"
-            await broker.ensure(name, partitions=partitions)
+            await broker.ensure(name, partitions=partitions, ordered=ordered)
             for group in groups:
                 await broker.ensure(name, group)
             yield broker, name
@@ -79,10 +84,14 @@ class Harness:
             while not condition():  # noqa: ASYNC110 - any condition, so nothing to wait on
                 await asyncio.sleep(0.01)
 
-    async def until_lag(self, subscription: Subscription, wanted: int) -> None:
-        """Wait for a lag."""
+    async def until_done(self, subscription: Subscription, condition: Callable[[], bool]) -> None:
+        """Wait for something, and until nothing is left to acknowledge.
+
+        Where the backend does not tell (`Capability.LAG`), `lag` counts what this consumer holds.
+        """
+        await self.until(condition)
         async with asyncio.timeout(self.patience):
-            while await subscription.lag() != wanted:  # noqa: ASYNC110 - the broker has no event for it
+            while await subscription.lag():  # noqa: ASYNC110 - the broker has no event for it
                 await asyncio.sleep(0.05)
 
 

@@ -164,9 +164,9 @@ class Receiving:
                     (await harness.one(subscription)).ack()
 
     async def test_batches(self, harness: Harness) -> None:
-        """Batches hold what waits, at most `max_size` and `max_bytes`, in order."""
-        async with harness.topic("group") as (broker, topic):
-            await broker.send_many(topic, [Message(b"%4d" % n) for n in range(100)])
+        """Batches hold what waits, at most `max_size` and `max_bytes`, in the order of their key."""
+        async with harness.topic("group", ordered=True) as (broker, topic):
+            await broker.send_many(topic, [Message(b"%4d" % n, key="key") for n in range(100)])
             sizes = []
             async with broker.subscribe(topic, group="group") as subscription:
                 seen: list[bytes] = []

@@ -96,7 +96,7 @@ class Sending:
 
     async def test_order_of_one_sender(self, harness: Harness) -> None:
         """Watermill TestPublishSubscribeInOrder: messages of one key keep their order."""
-        async with harness.topic("group", needs=Capability.ORDERED, partitions=4) as (
+        async with harness.topic("group", needs=Capability.ORDERED, partitions=4, ordered=True) as (
             broker,
             topic,
         ):
