@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import time
 import uuid
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, ConsumerGroupType, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
 
-from hemline_broker import Denied, Message, NotFound, Unavailable, connect
+from hemline_broker import (
+    Denied,
+    Message,
+    NotFound,
+    TooLarge,
+    TransactionAborted,
+    Unavailable,
+    connect,
+)
+from hemline_broker._kafka._producer import transaction_settings
+from hemline_broker._kafka._transactions import Transactor
 from hemline_broker.testing import Harness, numbered
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
@@ -74,7 +85,7 @@ async def test_handler_slower_than_the_poll_interval_keeps_its_partition(harness
             assert (await harness.one(subscription)).message.data == b"1"
 
 
-@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+@pytest.mark.parametrize("protocol", ["classic", "consumer", "auto"])
 async def test_rebalance_waits_for_what_is_in_hand(harness: Harness, protocol: str) -> None:
     """C4: when a second consumer joins, deliveries in hand are finished and committed, not repeated."""
     async with (
@@ -191,6 +202,138 @@ async def test_a_raw_consumer_reads_what_we_send(harness: Harness) -> None:
             "ce_group": b"g",
             "content-type": b"image/png",
         }
+
+
+def _everything(url: str, topic: str, isolation: str, count: int) -> list[bytes]:
+    """The bodies that a foreign consumer sees of a topic, up to so many or until none has come for a while."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": servers(url), "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest",
+            "isolation.level": isolation, "enable.partition.eof": True,
+        }
+    )  # fmt: skip
+    consumer.subscribe([topic])
+    seen: list[bytes] = []
+    deadline = time.monotonic() + 60
+    while len(seen) < count and time.monotonic() < deadline:
+        record = consumer.poll(1.0)
+        if record is None:
+            continue
+        if record.error():
+            break  # the end of the partition
+        seen.append(record.value())
+    consumer.close()
+    return seen
+
+
+async def test_an_aborted_transaction_rewinds(harness: Harness) -> None:
+    """The brokers refuse one output: the others were written, are hidden, and the inputs come again."""
+    small = {"max.message.bytes": "20000"}
+    async with (
+        harness.topic("group") as (broker, source),
+        harness.topic("reader") as (_, target),
+    ):
+        refusing = f"{target}-small"
+        admin = broker.native(AdminClient)
+        made = admin.create_topics([NewTopic(refusing, 1, 1, config=small)])[refusing]
+        await asyncio.to_thread(made.result, 60)
+        await broker.send_many(source, numbered(5))
+        async with broker.subscribe(source, group="group") as inputs:
+            taken = await harness.take(inputs, 5)
+            with pytest.raises(TooLarge):
+                async with broker.transaction(inputs) as transaction:
+                    transaction.send_many(target, [Message(b"hidden")] * 3)
+                    transaction.send(refusing, Message(os.urandom(50_000)))
+                    transaction.ack(taken)
+            again = await harness.take(inputs, 5)
+            assert [(e.message.data, e.attempt) for e in again] == [
+                (b"%d" % n, 2) for n in range(5)
+            ]
+            async with broker.transaction(inputs) as transaction:
+                transaction.send(target, Message(b"seen"))
+                transaction.ack(again)
+            # The offsets were committed by the transaction, not by the consumer afterwards.
+            assert await inputs.lag() == 0
+        everything = await asyncio.to_thread(
+            _everything, harness.url, target, "read_uncommitted", 4
+        )
+        assert everything == [b"hidden"] * 3 + [b"seen"]
+        assert await asyncio.to_thread(_everything, harness.url, target, "read_committed", 1) == [
+            b"seen"
+        ]
+
+
+async def test_the_newer_of_one_transactional_id_fences_the_older(harness: Harness) -> None:
+    """A zombie cannot commit once its successor has begun, and loses nothing by it."""
+    url = f"{harness.url}?transactional_id=worker-{uuid.uuid4().hex}"
+    async with (
+        harness.topic("group") as (_, source),
+        harness.topic("reader") as (_, target),
+        connect(url) as zombie,
+        connect(url) as successor,
+    ):
+        await zombie.send_many(source, numbered(2))
+        async with zombie.subscribe(source, group="group", in_flight=1) as inputs:
+            first = await harness.one(inputs)
+            async with zombie.transaction(inputs) as transaction:
+                transaction.send(target, Message(b"by the zombie"))
+                transaction.ack(first)
+            transactor = next(iter(zombie._driver._transactors))
+            second = await harness.one(inputs)
+            # The successor begins under the same name, as it does when it has taken over the group.
+            successor._driver._transactors[transactor] = Transactor(
+                transaction_settings(
+                    successor._driver._settings, successor._driver.max_message_bytes
+                ),
+                f"{successor._driver._settings.transactional_id}.{transactor}",
+            )
+            await successor._driver._transactors[transactor].transact(
+                {target: [Message(b"by the successor")]}, None, (), 30
+            )
+            with pytest.raises(TransactionAborted):
+                async with zombie.transaction(inputs) as transaction:
+                    transaction.send(target, Message(b"too late"))
+                    transaction.ack(second)
+            assert (await harness.one(inputs)).message.id == second.message.id
+        async with successor.subscribe(target, group="reader") as outputs:
+            assert [d.message.data for d in await harness.take(outputs, 2)] == [
+                b"by the zombie",
+                b"by the successor",
+            ]
+            await harness.nothing(outputs)
+
+
+async def test_a_gap_cannot_be_transacted_over(harness: Harness) -> None:
+    """One position per partition: what an earlier delivery still holds back cannot be committed."""
+    async with harness.topic("group") as (broker, topic):
+        await broker.send_many(topic, numbered(3))
+        async with broker.subscribe(topic, group="group") as inputs:
+            first, second, third = await harness.take(inputs, 3)
+            with pytest.raises(TransactionAborted, match="neither acknowledged nor part"):
+                async with broker.transaction(inputs) as transaction:
+                    transaction.ack([second, third])
+            first.ack()
+            again = await harness.take(inputs, 2)
+            async with broker.transaction(inputs) as transaction:
+                transaction.ack(again)
+            assert await inputs.lag() == 0
+
+
+async def test_auto_finds_the_modern_protocol(harness: Harness) -> None:
+    """`group_protocol=auto` asks the broker, which has KIP-848: the group is of the type `consumer`."""
+    async with (
+        harness.topic("group") as (_, topic),
+        connect(f"{harness.url}?group_protocol=auto") as broker,
+        broker.subscribe(topic, group="group") as subscription,
+    ):
+        await broker.send(topic, Message(b"x"))
+        (await harness.one(subscription)).ack()
+        await subscription.settled()
+        listed = await asyncio.to_thread(
+            broker.native(AdminClient).list_consumer_groups().result, 30
+        )
+        (mine,) = [group for group in listed.valid if group.group_id == f"{topic}.group"]
+        assert mine.type == ConsumerGroupType.CONSUMER
 
 
 @pytest.mark.slow

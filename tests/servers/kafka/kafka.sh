@@ -1,14 +1,15 @@
 #!/bin/bash
-# kafka.sh up | down | restart | status   [--port N] [--work DIR] [--version V]
+# kafka.sh up | down | restart | status   [--port N] [--work DIR] [--version V] [--properties FILE] [--scram NAME=PASSWORD]
 # An Apache Kafka broker (KRaft, one node) from Maven Central on 127.0.0.1:PORT (default 29092; PORT+1 is its
 # controller's). Needs Java 17 and Maven; no root. `down` deletes its topics, `restart` keeps them; add --kill to stop
-# it by SIGKILL. Jars and state live in DIR (default ~/.cache/hemline); MAVEN_ARGS is honoured.
+# it by SIGKILL. Jars and state live in DIR (default ~/.cache/hemline); MAVEN_ARGS is honoured. `up` appends FILE to the
+# broker's settings and makes a user for each --scram (mechanisms SCRAM-SHA-256 and -512).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work=${XDG_CACHE_HOME:-$HOME/.cache}/hemline
-version=4.1.2 port=29092 signal=TERM
+version=4.1.2 port=29092 signal=TERM properties=/dev/null users=()
 fail() { echo "kafka.sh: $*" >&2; exit 1; }
-usage() { sed -n '2,5s/^# //p' "$0" >&2; exit 2; }
+usage() { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
 
 action=${1-}
 [[ $# -gt 0 ]] && shift
@@ -17,6 +18,13 @@ while (($#)); do
     --port) port=${2:?--port needs a number}; shift 2 ;;
     --work) work=${2:?--work needs a folder}; shift 2 ;;
     --version) version=${2:?--version needs a version of Kafka}; shift 2 ;;
+    --properties) properties=${2:?--properties needs a file}; shift 2 ;;
+    --scram)
+      [[ ${2-} == ?*=?* ]] || usage
+      for mechanism in SCRAM-SHA-256 SCRAM-SHA-512; do
+        users+=(--add-scram "$mechanism=[name=${2%%=*},password=${2#*=}]")
+      done
+      shift 2 ;;
     --kill) signal=KILL; shift ;;
     *) usage ;;
   esac
@@ -75,10 +83,10 @@ up() {
   rm -rf "$state"
   mkdir -p "$state"
   sed -e "s|@port@|$port|" -e "s|@controller_port@|$((port + 1))|" -e "s|@data@|$state/data|" \
-    "$here/server.properties" >"$state/server.properties"
+    "$here/server.properties" - <"$properties" >"$state/server.properties"
   # A fixed cluster id: one in 64 random ones starts with "-", which StorageTool takes for an option.
   "$java" -cp "$lib/*" kafka.tools.StorageTool format -t MkU3OEVBNTcwNTJENDM2Qk -c "$state/server.properties" \
-    >"$state/format.log" 2>&1 || fail "$(grep -m 1 -i exception "$state/format.log" || echo "see $state/format.log")"
+    "${users[@]}" >"$state/format.log" 2>&1 || fail "$(grep -m 1 -i exception "$state/format.log" || echo "see $state/format.log")"
   start
 }
 

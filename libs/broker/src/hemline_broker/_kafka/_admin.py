@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 15.0
 _PATIENCE_S = 60.0
+_LOOK_EVERY_S = 0.2
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 
@@ -241,12 +242,24 @@ class KafkaAdmin:
         return {name: len(topic.partitions) for name, topic in found.topics.items()}
 
     async def _result(self, future: concurrent.futures.Future[Any], doing: str) -> Any:
+        answer = asyncio.wrap_future(future)
+        self._denied = None  # what was refused earlier may have been granted since
+        while True:
+            # Refused credentials come by the error callback alone, which polling serves; the answer would be a timeout.
+            done, _ = await asyncio.wait((answer,), timeout=_LOOK_EVERY_S)
+            self.client.poll(0)
+            if done:
+                break
+            if (denied := self._refusal(doing)) is not None:
+                answer.cancel()
+                raise denied
         try:
-            return await asyncio.wrap_future(future)
+            return answer.result()
         except KafkaException as error:
-            if self._denied is not None:
-                raise Denied(f"cannot {doing}: {self._denied.str()}") from error
-            raise translate(error, doing) from error
+            raise self._refusal(doing) or translate(error, doing) from error
+
+    def _refusal(self, doing: str) -> Denied | None:
+        return None if self._denied is None else Denied(f"cannot {doing}: {self._denied.str()}")
 
 
 def _code(error: BrokerError) -> int | None:

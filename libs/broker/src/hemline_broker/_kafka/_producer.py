@@ -168,7 +168,13 @@ def producer_settings(
         "queue.buffering.max.kbytes": QUEUE_KBYTES,
         "queue.buffering.max.messages": 1_000_000,
         "message.timeout.ms": 120_000,
+        # Without a callback of ours the client turns a fatal error into a SystemError of whatever call comes next.
+        "error_cb": _note,
     }
+
+
+def _note(error: KafkaError) -> None:
+    (_log.error if error.fatal() else _log.debug)("producer: %s", error.str())
 
 
 def transaction_settings(settings: Settings, max_message_bytes: int) -> dict[str, Any]:
