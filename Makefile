@@ -12,7 +12,7 @@ BROKER ?=
 SERVERS := kafka or pubsub or apiserver or cluster or slow
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-broker test-operator test-cluster test-chart lint format generate bench lock servers clean
+.PHONY: help setup demo test test-all test-broker test-operator test-cluster test-chart lint format generate bench lock servers clean images images-kind
 
 help: ## list the tasks
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -42,6 +42,14 @@ lock: ## resolve requirements/*.in into hashed requirements/*.txt (UPGRADE=1 for
 
 demo: $(VENV)/.runtime ## the whole loop on this machine, three to five minutes (BROKER=kafka://host:port for Kafka)
 	@$(BIN)/hemline demo $(if $(BROKER),--broker $(BROKER)) $(DEMO_OPTIONS)
+
+# --- images -----------------------------------------------------------------------------------------------------
+
+images: ## build the images with docker, podman or buildah, and print their sizes (docs/images.md has the settings)
+	images/build.sh
+
+images-kind: ## the same, and load them into the kind cluster
+	images/build.sh --kind
 
 # --- testing ----------------------------------------------------------------------------------------------------
 

@@ -3,8 +3,8 @@
 ``node`` (session)
     A cluster whose pods run: the one that KUBECONFIG names, the kit's node where one is up already
     (``tests/cluster/cluster.sh up``), or one of the session's own. ``node.kubeconfig``, ``node.kubectl(...)``,
-    ``node.apply(manifest, ...)``, ``node.get(...)``, ``node.kill("kubelet")``; ``node.folder`` is None where the cluster
-    is not the kit's.
+    ``node.apply(manifest, ...)``, ``node.get(...)``, ``node.kill("kubelet")``; ``node.folder`` is None where the
+    cluster is not the kit's.
 ``images`` (session)
     The project's images, built from its Dockerfiles and brought to the node: ``images.inference``,
     ``images["client-sim"]`` are references to put into a pod.
