@@ -130,6 +130,15 @@ def test_the_images_are_the_operators_defaults(helm: Any, pick: Any) -> None:
         assert f"--{component}-image={getattr(images, component)}" in container["args"]
 
 
+def test_the_trainer_with_cuda_is_of_this_version(helm: Any, pick: Any) -> None:
+    objects = helm.objects(files=["values-production.yaml", "values-gpu.yaml"])
+    pod = pick(objects, "Deployment", "hemline-operator")["spec"]["template"]["spec"]
+    gpu = f"{Platform().images.trainer}-gpu"
+    assert f"--trainer-image={gpu}" in pod["containers"][0]["args"]
+    example = yaml.safe_load((ROOT / "k8s" / "classifier-gpu.yaml").read_text())
+    assert example["spec"]["trainer"]["image"] == gpu
+
+
 def test_an_image_is_named_by_registry_repository_tag_and_digest(helm: Any, pick: Any) -> None:
     case = CASES["registry"]["values"]
     (container,) = pick(helm.objects(case), "Deployment", "hemline-operator")["spec"]["template"][
