@@ -10,6 +10,8 @@
     ``images["client-sim"]`` are references to put into a pod.
 ``node_kafka`` (session)
     A real broker: ``node_kafka.pods`` for ``spec.broker.address``, ``node_kafka.url`` for the test itself.
+``image_table`` (session)
+    The sizes of the images, built and not brought anywhere.
 ``node_namespace`` (each test)
     A namespace on the node under the restricted Pod Security Standard.
 
@@ -22,15 +24,17 @@ from contextlib import ExitStack
 from typing import NoReturn
 
 import pytest
-from cluster_kit import Images, Node, NodeKafka, Unavailable, any_node, kafka_beside
+from cluster_kit import Images, Node, NodeKafka, Unavailable, any_node, build_images, kafka_beside
 
 _SLOW = 3000  # seconds: the first test that asks for the images waits for them to be built
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whoever asks for a node first waits until it is built and up; that counts as part of the test's time."""
+    slow = {"node", "image_table"}
     for item in items:
-        if "node" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("timeout"):
+        asked = getattr(item, "fixturenames", ())
+        if slow.intersection(asked) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(_SLOW))
 
 
@@ -54,6 +58,15 @@ def node() -> Iterator[Node]:
 def images(node: Node) -> Images:
     try:
         return Images.on(node)
+    except Unavailable as error:
+        _missing(error)
+
+
+@pytest.fixture(scope="session")
+def image_table() -> str:
+    """The table that images/build.sh prints once all images are built; needs no node."""
+    try:
+        return build_images()
     except Unavailable as error:
         _missing(error)
 
