@@ -162,7 +162,10 @@ def test_a_run_that_improves_goes_live(world: World) -> None:
     assert world.condition("FineTune", "now", "Succeeded")[:2] == ("True", "Improved")
     assert world.condition("FineTune", "now", "Promoted")[:2] == ("True", "Promoted")
     assert (status["modelVersion"], status["verdict"]) == (2, "Improved")
-    assert {"name": "freshCandidateAccuracy", "value": "0.9000"} in status["metrics"]
+    metrics = {one["name"]: one["value"] for one in status["metrics"]}
+    assert len(metrics) == len(status["metrics"])
+    assert (metrics["freshSamples"], metrics["freshHeldOut"]) == ("500", "100")
+    assert metrics["freshCandidateAccuracy"] == "0.9000"
     assert rollout(world) == {"revision": 2, "stable": 2}
     assert world.get("ImageClassifier")["status"]["lastFineTune"]["name"] == "now"
     told = {reason for _, reason, _ in world.events}
@@ -243,7 +246,7 @@ def test_one_run_at_a_time_and_a_persons_before_the_policys(world: World) -> Non
     world.rest()
     assert world.let_loose == [world.get("Job", "first")["metadata"]["uid"]]
     assert world.condition("FineTune", "second", "Succeeded") == (
-        "Unknown", "Running", "first is under way",
+        "Unknown", "WaitingForTurn", "first is under way",
     )  # fmt: skip
     run_to_the_end(world, "first")
     world.rest()

@@ -88,10 +88,12 @@ def wait_or_start(
     )
     counted = {"samples": situation.fresh} if situation.fresh is not None else {}
     if not decision.fires:
+        # On a run's own condition "Running" would mean this one.
+        reason = "WaitingForTurn" if running else decision.note.reason
         message = decision.note.message
         if situation.fresh is None and not running and situation.why_no_summary:
             message = situation.why_no_summary
-        return Waiting(not_over(decision.note.reason, message, status=counted))
+        return Waiting(not_over(reason, message, status=counted))
     question = AskSnapshot(run.uid)
     fact = observed.facts.get(question)
     if fact is None:

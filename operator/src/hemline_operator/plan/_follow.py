@@ -198,7 +198,7 @@ def _metrics(report: TrainingReport) -> list[dict[str, str]]:
         "seconds": f"{(report.finished_at - report.started_at).total_seconds():.0f}",
     }
     for one in report.evaluations:
-        numbers[f"{one.name}Samples"] = str(one.samples)
+        numbers[f"{one.name}HeldOut"] = str(one.samples)
         numbers[f"{one.name}CandidateAccuracy"] = f"{one.candidate_accuracy:.4f}"
         numbers[f"{one.name}IncumbentAccuracy"] = f"{one.incumbent_accuracy:.4f}"
         if one.p_value is not None:
