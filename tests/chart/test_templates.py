@@ -233,6 +233,8 @@ def test_the_simulator_reaches_the_broker_as_the_classifiers_pods_do(
     test = pick(objects, "Pod", "hemline-test-answer")["spec"]
     for pod in (simulator, test):
         assert credentials(pod) == credentials(expected)
+        if BROKERS[name] == {"type": "PubSub", "address": "example-project"}:
+            assert pod["serviceAccountName"] == expected["serviceAccountName"]
         assert address(pod["containers"][0]["args"]) == address(
             expected["containers"][0]["command"]
         )

@@ -31,7 +31,14 @@ volumeMounts:
   {{- end }}
 {{- end -}}
 
-{{- define "hemline.simulator.volumes" -}}
+{{/* Whose identity a client has. On Pub/Sub without a key: the classifier's account, which the operator makes. */}}
+{{- define "hemline.simulator.pod" -}}
+automountServiceAccountToken: false
+{{- $broker := (include "hemline.classifier.spec" . | fromJson).broker }}
+{{- if and (eq (default "Kafka" $broker.type) "PubSub") (not $broker.secretName) }}
+serviceAccountName: {{ .Values.classifier.name }}-hemline
+{{- end }}
+{{ include "hemline.pod" . }}
 volumes:
   - name: tmp
     emptyDir: {}
