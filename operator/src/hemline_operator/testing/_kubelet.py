@@ -253,7 +253,9 @@ class PlayedKubelet:
         self._jobs_seen.setdefault(uid, set()).add(owner)
         phase = pod.get("status", {}).get("phase")
         if phase == "Pending":
-            self._status(POD, pod, {"phase": "Running"})
+            # Where there is a scheduler, it has said that no node takes the pod.
+            scheduled = {"type": "PodScheduled", "status": "True"}
+            self._status(POD, pod, {"phase": "Running", "conditions": [scheduled]})
         elif phase == "Running" and self.trainers:
             self._end(pod, self.report(uid).digest().decode(), succeeded=True)
 

@@ -9,6 +9,8 @@ from hemline_operator.testing._cluster import Cluster
 __all__ = ["Stage", "condition"]
 
 BROKER = {"type": "Kafka", "address": "kafka:9092"}
+NOWHERE = {"hemline.dev/played": "true"}
+"""Labels that no node has: where there are nodes, the player's pods are left to the player."""
 
 
 def condition(manifest: dict[str, Any] | None, kind: str) -> dict[str, Any]:
@@ -28,7 +30,7 @@ class Stage:
 
     def classifier(self, name: str = "mnist", **spec: Any) -> None:
         """Apply an ImageClassifier."""
-        manifest = {"metadata": {"name": name}, "spec": {"broker": BROKER, **spec}}
+        manifest = {"metadata": {"name": name}, "spec": _nowhere({"broker": BROKER, **spec})}
         self.cluster.create(CLASSIFIER, self.namespace, manifest)
 
     def fine_tune(self, name: str = "now", **spec: Any) -> str:
@@ -65,3 +67,17 @@ class Stage:
     def wait_ready(self, name: str = "mnist") -> None:
         """Wait until a classifier is ready."""
         self.wait_condition(CLASSIFIER, name, "Ready", "Serving")
+
+
+def _nowhere(spec: dict[str, Any]) -> dict[str, Any]:
+    """A spec whose pods no node takes, unless it says itself where they go."""
+
+    def placed(part: dict[str, Any]) -> dict[str, Any]:
+        return {"nodeSelector": NOWHERE, **part}
+
+    samples = spec.get("samples", {})
+    return {
+        **spec,
+        **{name: placed(spec.get(name, {})) for name in ("inference", "trainer")},
+        "samples": {name: placed(samples.get(name, {})) for name in ("collect", "serve", "upkeep")},
+    }
