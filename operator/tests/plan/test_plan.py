@@ -1,10 +1,12 @@
 """The plan for a classifier, in a world without a cluster."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from hemline_operator.plan import Capabilities
 from hemline_operator.testing import Killed, World
 
 
@@ -133,6 +135,27 @@ def test_replicas_are_left_out_for_an_autoscaler(world: World) -> None:
     world.look()
     assert "replicas" not in world.get("Deployment", "mnist-inference")["spec"]
     assert world.condition("ImageClassifier", "mnist", "Autoscaled")[1] == "KedaMissing"
+
+
+def test_scaling_that_is_switched_off_takes_its_objects_along(world: World) -> None:
+    world.platform = replace(world.platform, capabilities=Capabilities(scaled_object="v1alpha1"))
+    broker = {"type": "PubSub", "address": "my-project"}
+    world.put_classifier(broker=broker, inference={"autoscaling": {"mode": "Enabled"}})
+    world.rest()
+    scaling = {("ScaledObject", "mnist-inference"), ("TriggerAuthentication", "mnist-inference")}
+    assert scaling <= world.objects.keys()
+    off = {"autoscaling": {"mode": "Disabled"}}
+    world.edit("ImageClassifier", "mnist", {"spec": {"inference": off}})
+    world.kill_after = world.writes + 2  # the objects are gone, and nothing of it is on record
+    with pytest.raises(Killed):
+        world.look()
+    world.rest()
+    assert not scaling & world.objects.keys()
+    conditions = world.get("ImageClassifier")["status"]["conditions"]
+    assert "Autoscaled" not in {one["type"] for one in conditions}
+    before = world.writes
+    world.look()
+    assert world.writes == before
 
 
 def test_a_fine_tune_waits_with_its_progress(world: World) -> None:

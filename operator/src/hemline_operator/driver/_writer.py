@@ -70,12 +70,7 @@ class Writer:
                 case Patch():
                     await self._patch(action)
                 case Delete():
-                    await self._count(
-                        action.kind.name,
-                        self._api.delete(
-                            action.kind, action.namespace, action.name, uid=action.uid
-                        ),
-                    )
+                    await self._delete(key, action)
 
     async def _apply(self, key: Key, manifest: Mapping[str, Any]) -> None:
         kind = manifest["kind"]
@@ -85,17 +80,33 @@ class Writer:
         before = applied.get(what)
         if kind not in _WATCHED and before and before[0] == digest and before[1] > time.monotonic():
             return
-        failures = self._failures.setdefault(key, {})
         try:
             await self._count(kind, self._api.apply(manifest))
         except (Refused, Forbidden, Missing) as error:
-            if failures.get(what) != str(error):
-                logger.warning("%s: %s: %s", key, what, error)
-            failures[what] = str(error)
+            self._note(key, what, error)
             return
         logger.info("%s: applied %s", key, what)
-        failures.pop(what, None)
+        self._failures.get(key, {}).pop(what, None)
         applied[what] = (digest, time.monotonic() + self._resync)
+
+    async def _delete(self, key: Key, action: Delete) -> None:
+        what = f"{action.kind.name} {action.name}"
+        call = self._api.delete(action.kind, action.namespace, action.name, uid=action.uid)
+        try:
+            await self._count(action.kind.name, call)
+        except Forbidden as error:
+            # A role may leave out other operators' kinds: what is left over is told, and hinders nothing.
+            self._note(key, what, error)
+            return
+        logger.info("%s: deleted %s", key, what)
+        self._failures.get(key, {}).pop(what, None)
+        self._applied.get(key, {}).pop(what, None)
+
+    def _note(self, key: Key, what: str, error: KubeError) -> None:
+        failures = self._failures.setdefault(key, {})
+        if failures.get(what) != str(error):
+            logger.warning("%s: %s: %s", key, what, error)
+        failures[what] = str(error)
 
     async def _create(self, manifest: Mapping[str, Any]) -> None:
         meta = manifest["metadata"]

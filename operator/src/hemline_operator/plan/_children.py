@@ -202,7 +202,7 @@ def _collect(key: Key, owner: Owner, spec: ClassifierSpec, platform: Platform) -
         broker=True,
     )
     pod = pod_spec(key, spec, platform, settings, container)
-    return _deployment(key, owner, "collect", key.collect, pod, replicas=1)
+    return _deployment(key, owner, "collect", key.collect, pod, replicas=settings.replicas)
 
 
 def _serve(key: Key, owner: Owner, spec: ClassifierSpec, platform: Platform) -> Object:

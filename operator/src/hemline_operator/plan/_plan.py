@@ -242,9 +242,10 @@ class _Planning:
     def _unscale(self) -> list[Delete]:
         # The condition is the record of what was applied: it goes once the objects are gone.
         was_scaled = condition(self.classifier, "Autoscaled") is not None
-        if was_scaled and self.spec.inference.autoscaling.mode is Mode.DISABLED:
-            return scaling_ends(self.observed.key)
-        return []
+        is_scaled = self.spec.inference.autoscaling.mode is Mode.ENABLED
+        if is_scaled or not was_scaled or self.platform.capabilities.scaled_object is None:
+            return []
+        return scaling_ends(self.observed.key)
 
     def _children(self, serving: Serving) -> list[Action]:
         key, owner = self.observed.key, Owner.of(self.classifier)

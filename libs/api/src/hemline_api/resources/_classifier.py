@@ -237,7 +237,11 @@ class InferenceSpec(PodSettings):
 
 
 class CollectSpec(PodSettings):
-    """The pod that brings the stream into the lake."""
+    """The pods that bring the stream into the lake."""
+
+    replicas: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=1, description="Number of pods; more than there are partitions are idle."
+    )
 
 
 class ServeSpec(PodSettings):
