@@ -16,11 +16,13 @@ site_packages() { echo "$1"/lib/python3.*/site-packages; }
 # sources in an image never change, while their times do (COPY, reproducible builds).
 compile() { "$python" -m compileall -q -j 0 --invalidation-mode unchecked-hash "$1"; }
 
-# What a library ships for those who build on it or test it.
+# What a library ships for those who build on it or test it; of ONNX Runtime that is the library for other languages, which
+# its Python module does not load.
 trim() {
   find "$1" -depth -type d \( -name tests -o -path '*/onnx/backend/test' -o -name include -not -path '*/nvidia/*' \) \
     -exec rm -rf {} +
-  find "$1" -type f \( -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.a' -o -name '*_test.py' \) -delete
+  find "$1" -type f \( -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.a' -o -name '*_test.py' -o \
+    -path '*/onnxruntime/capi/libonnxruntime.so.*' \) -delete
 }
 
 dependencies() {
