@@ -179,11 +179,11 @@ def test_kubectl_lists_both_by_short_names_and_category(cluster: Cluster, namesp
             ("-o", "wide"),
             "NAME READY REASON LIVE CANARY ACCURACY FRESH EVERY LABELLED PODS BROKER LAST AGE",
         ),
-        ("ft", (), "NAME CLASSIFIER SUCCEEDED REASON VERSION PROMOTED AGE"),
+        ("ft", (), "NAME CLASSIFIER SUCCEEDED REASON SAMPLES VERSION PROMOTED AGE"),
         (
             "ft",
             ("-o", "wide"),
-            "NAME CLASSIFIER SUCCEEDED REASON MESSAGE BASE VERSION PROMOTED AGE",
+            "NAME CLASSIFIER SUCCEEDED REASON SAMPLES AFTER MESSAGE BASE VERSION PROMOTED AGE",
         ),
     ],
 )

@@ -70,6 +70,8 @@ def custom_resource_definitions() -> tuple[Schema, Schema]:
             _column("Classifier", ".spec.classifierName"),
             _column("Succeeded", _condition("Succeeded", "status")),
             _column("Reason", _condition("Succeeded", "reason")),
+            _column("Samples", ".status.samples", "integer"),
+            _column("After", ".spec.afterSamples", "integer", priority=1),
             _column("Message", _condition("Succeeded", "message"), priority=1),
             _column("Base", ".status.baseVersion", "integer", priority=1),
             _column("Version", ".status.modelVersion", "integer"),
