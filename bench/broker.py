@@ -3,9 +3,11 @@
     python bench/broker.py [--quick] [--kafka HOST:PORT] [--soak]
 
 Each body size is sent and received by every client in turn, several rounds over; ratios are taken within a round, and
-their median is shown. The broker runs on the same machine and shares its cores. Without `--kafka` a broker is started
-from Maven Central's jars where Java and Maven are there; else that half is left out, and said so. `--soak` is ten
-minutes of broker restarts and killed consumers (needs a broker that this program started).
+their median is shown. "cpu us" is the processor time of the client's process for a message in microseconds, which other
+work on the machine disturbs less than the rates. The broker runs on the same machine and shares its cores. Without
+`--kafka` a broker is started from Maven Central's jars where Java and Maven are there; else that half is left out, and
+said so. `--soak` is ten minutes of broker restarts and killed consumers, two with `--quick` (needs a broker that this
+program started).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import _broker_clients as clients
@@ -33,6 +36,8 @@ from hemline_broker import Message, connect
 HERE = Path(__file__).parent
 KAFKA_SCRIPT = HERE.parent / "tests" / "servers" / "kafka" / "kafka.sh"
 KAFKA_PORT = 29892
+
+IDLE_RUNS = 5
 
 Figures = list[tuple[str, float, str]]
 
@@ -61,34 +66,65 @@ def kafka(given: str | None) -> Iterator[tuple[str, int | None] | None]:
         subprocess.run([*script, "down", "--port", str(KAFKA_PORT)], check=False)
 
 
+@dataclass
+class Measured:
+    """What one client did in each round: messages a second, processor time a message."""
+
+    rates: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+    async def take(
+        self, work: clients.Work, servers: str, topic: str, body: bytes, count: int
+    ) -> None:
+        began = time.process_time()
+        took = await work(servers, topic, body, count)
+        self.rates.append(count / took)
+        self.cpu.append((time.process_time() - began) / count)
+
+    def of(self, raw: Measured) -> float:
+        """Median of the ratios within each round."""
+        return statistics.median(a / b for a, b in zip(self.rates, raw.rates, strict=True))
+
+
 async def throughput(servers: str, size: int, count: int, rounds: int, found: Figures) -> None:
-    """One body size through every client, send and receive."""
+    """One body size through every client, send and receive; who begins changes from round to round."""
     body = os.urandom(size)
     compared = [clients.RAW, clients.OURS, clients.AIOKAFKA]
-    rates: dict[tuple[str, str], list[float]] = {}
-    for _ in range(rounds):
+    if size == 200:
+        compared += [clients.RAW_CONSTANT, clients.RAW_BARE, clients.FASTSTREAM]
+    sent = {client.name: Measured() for client in compared}
+    received = {client.name: Measured() for client in compared}
+    for number in range(rounds):
         topic = await clients.make_topic(servers)
-        for client in compared:
-            took = await client.send(servers, topic, body, count)
-            rates.setdefault((client.name, "send"), []).append(count / took)
-        for client in compared:
-            took = await client.receive(servers, topic, body, count)
-            rates.setdefault((client.name, "receive"), []).append(count / took)
+        order = compared[::-1] if number % 2 else compared
+        for client in order:
+            if client.send is not None:
+                await sent[client.name].take(
+                    client.send, servers, topic, body, count // client.part
+                )
+        for client in order:
+            if client.receive is not None:
+                part = count // client.part
+                await received[client.name].take(client.receive, servers, topic, body, part)
     print(
-        f"\n{size:,} bytes, {count:,} messages       send/s    MB/s   of raw   receive/s    MB/s   of raw"
+        f"\n{size:,} bytes, {count:,} messages, {rounds} rounds, load {os.getloadavg()[0]:.1f}\n"
+        f"{'':32}  send/s    MB/s  of raw  cpu us   receive/s    MB/s  of raw  cpu us"
     )
     for client in compared:
         line = f"  {client.name:30}"
-        for what in ("send", "receive"):
-            mine = rates[client.name, what]
-            raw = rates[clients.RAW.name, what]
-            ratio = statistics.median(a / b for a, b in zip(mine, raw, strict=True))
-            rate = statistics.median(mine)
-            line += f"{rate:10,.0f} {rate * size / 1e6:7.1f} {ratio:8.2f}  "
-            if client is clients.OURS and size == 200:
-                name = "send_many" if what == "send" else "batches"
-                found.append((f"broker.kafka.{name}.of_raw", ratio, "ratio"))
+        for measured, width in ((sent, 8), (received, 12)):
+            mine, raw = measured[client.name], measured[clients.RAW.name]
+            if not mine.rates:
+                line += f"{'-':>{width}}{'':24}"
+                continue
+            rate = statistics.median(mine.rates)
+            line += f"{rate:{width},.0f}{rate * size / 1e6:8.1f}{mine.of(raw):8.2f}"
+            line += f"{statistics.median(mine.cpu) * 1e6:8.1f}"
         print(line)
+    if size == 200:
+        for name, measured in (("send_many", sent), ("batches", received)):
+            ratio = measured[clients.OURS.name].of(measured[clients.RAW.name])
+            found.append((f"broker.kafka.{name}.of_raw", ratio, "ratio"))
 
 
 async def one_by_one(servers: str, count: int, rounds: int, found: Figures) -> None:
@@ -110,7 +146,7 @@ async def one_by_one(servers: str, count: int, rounds: int, found: Figures) -> N
 
 
 async def idle(servers: str, count: int, found: Figures) -> None:
-    """A lone send, again and again, with a pause between."""
+    """A lone send, again and again, with a pause between; ratios of several runs of both in turn."""
     topic = await clients.make_topic(servers)
     producer = Producer({"bootstrap.servers": servers, "enable.idempotence": True, "linger.ms": 0})
 
@@ -120,27 +156,35 @@ async def idle(servers: str, count: int, found: Figures) -> None:
         producer.flush()
         return time.perf_counter() - began
 
-    ours, bare = [], []
+    ours: list[list[float]] = []
+    bare: list[list[float]] = []
     async with connect(f"kafka://{servers}") as broker:
-        for number in range(count + 20):
-            a = raw()
-            await asyncio.sleep(0.01)
-            began = time.perf_counter()
-            await broker.send(topic, Message(b"x" * 200, key="key"))
-            b = time.perf_counter() - began
-            await asyncio.sleep(0.01)
-            if number >= 20:  # connections and topics are known by now
-                bare.append(a)
-                ours.append(b)
+        for _ in range(IDLE_RUNS):
+            ours.append([])
+            bare.append([])
+            for number in range(count // IDLE_RUNS + 20):
+                a = raw()
+                await asyncio.sleep(0.01)
+                began = time.perf_counter()
+                await broker.send(topic, Message(b"x" * 200, key="key"))
+                b = time.perf_counter() - began
+                await asyncio.sleep(0.01)
+                if number >= 20:  # connections and topics are known by now
+                    bare[-1].append(a)
+                    ours[-1].append(b)
 
     def at(times: list[float], part: float) -> float:
         return sorted(times)[int(part * (len(times) - 1))] * 1000
 
-    print("\na lone send, ms                      p50     p99")
-    for name, times in (("raw, linger 0", bare), ("hemline-broker", ours)):
-        print(f"  {name:30}{at(times, 0.5):8.2f}{at(times, 0.99):8.2f}")
-    found.append(("broker.kafka.idle_p50.of_raw", at(ours, 0.5) / at(bare, 0.5), "ratio"))
-    found.append(("broker.kafka.idle_p99.of_raw", at(ours, 0.99) / at(bare, 0.99), "ratio"))
+    print("\na lone send, ms, median of runs      p50     p99")
+    for name, runs in (("raw, linger 0", bare), ("hemline-broker", ours)):
+        shown = [statistics.median(at(run, part) for run in runs) for part in (0.5, 0.99)]
+        print(f"  {name:30}{shown[0]:8.2f}{shown[1]:8.2f}")
+    for name, part in (("p50", 0.5), ("p99", 0.99)):
+        ratio = statistics.median(
+            at(a, part) / at(b, part) for a, b in zip(ours, bare, strict=True)
+        )
+        found.append((f"broker.kafka.idle_{name}.of_raw", ratio, "ratio"))
 
 
 async def sqlite(count: int, found: Figures) -> None:
@@ -183,12 +227,12 @@ def main() -> None:
             return
         if running is not None:
             servers = running[0]
-            rounds = 3 if quick else 5
-            part = 2 if quick else 1
+            rounds = 5 if quick else 9
+            part = 4 if quick else 1
             for size, count in ((200, 100_000), (10_000, 10_000), (1_000_000, 200)):
                 asyncio.run(throughput(servers, size, count // part, rounds, found))
             asyncio.run(one_by_one(servers, 5_000 if quick else 20_000, rounds, found))
-            asyncio.run(idle(servers, 200 if quick else 1000, found))
+            asyncio.run(idle(servers, 500 if quick else 2500, found))
             peak = memory.peak(f"kafka://{servers}", 200 if quick else 2000)
             print(f"\n15 MB messages through a bound of 256 MiB: {peak:,.0f} MB at most")
             found.append(("broker.memory_15mb_mb", peak, "MB"))
