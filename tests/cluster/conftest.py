@@ -106,8 +106,8 @@ def cluster(control_plane: tuple[Path, Path | None]) -> Iterator[object]:
     """Calls of the API with every right; the custom resource definitions are there."""
     testing = pytest.importorskip("hemline_operator.testing.cluster")
     kubeconfig, folder = control_plane
-    apply = ["kubectl", "--kubeconfig", kubeconfig, "apply", "--server-side", "-f", CRDS]
-    subprocess.run(apply, check=True, capture_output=True)
+    apply = ["kubectl", "--kubeconfig", kubeconfig, "apply", "--server-side", "--force-conflicts"]
+    subprocess.run([*apply, "-f", CRDS], check=True, capture_output=True)
     wait = ["wait", "--for=condition=Established", "--timeout=60s"]
     names = ["crd/imageclassifiers.hemline.dev", "crd/finetunes.hemline.dev"]
     subprocess.run(["kubectl", "--kubeconfig", kubeconfig, *wait, *names], check=True)

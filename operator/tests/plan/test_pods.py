@@ -9,6 +9,7 @@ import pytest
 from hemline_api.resources import ClassifierSpec
 from hemline_api.rollout import Rollout
 from hemline_broker._kafka._settings import Settings
+from hemline_broker._pubsub._settings import Settings as PubsubSettings
 from hemline_broker._url import BrokerURL
 from hemline_operator.plan import Capabilities, Key, Owner, Platform, desired, optional
 
@@ -154,12 +155,12 @@ def test_pub_sub_with_a_key_and_with_workload_identity(component: str) -> None:
 def test_pub_sub_by_another_endpoint_and_with_a_retention_that_it_can_hold() -> None:
     broker = {**PUB_SUB, "endpoint": "europe-west1-pubsub.googleapis.com:443"}
     (container,) = pod("inference", broker, topics={"retentionHours": 87_600})["containers"]
-    url = BrokerURL.parse(container["command"][container["command"].index("--broker") + 1])
-    assert (url.scheme, url.rest) == ("pubsub", "my-project")
-    assert url.options == {
-        "endpoint": "europe-west1-pubsub.googleapis.com:443",
-        "retention": str(31 * 86_400),
-    }
+    url = container["command"][container["command"].index("--broker") + 1]
+    settings = PubsubSettings.parse(BrokerURL.parse(url), {})
+    assert settings.project == "my-project"
+    assert settings.endpoint == "europe-west1-pubsub.googleapis.com:443"
+    assert settings.secure
+    assert settings.retention_s == 31 * 86_400
 
 
 def test_the_account_carries_what_binds_it_to_an_identity() -> None:

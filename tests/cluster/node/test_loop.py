@@ -133,7 +133,7 @@ class Loop:
 @pytest.fixture(scope="module")
 def loop(node: Node, node_kafka: NodeKafka, images: Images) -> Iterator[Loop]:
     """A namespace under the restricted standard, and the operator of k8s/operator.yaml looking after the cluster."""
-    node.kubectl("apply", "--server-side", "-f", K8S / "crds")
+    node.kubectl("apply", "--server-side", "--force-conflicts", "-f", K8S / "crds")
     node.kubectl("apply", "-f", K8S / "operator.yaml")
     settings = {
         "INFERENCE_IMAGE": images["inference"],
