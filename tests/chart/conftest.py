@@ -4,12 +4,13 @@ import json
 import os
 import shlex
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from cluster_kit import cache
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "hemline"
@@ -67,6 +68,12 @@ class Helm:
         return done.stderr
 
 
+def missing(reason: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def environment() -> dict[str, str]:
     """Helm, kubeconform and the schemas in PATH and environment."""
@@ -74,10 +81,7 @@ def environment() -> dict[str, str]:
         [ROOT / "tests" / "chart" / "tools.sh"], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        reason = f"no helm: tests/chart/tools.sh failed: {done.stderr.strip()[-500:]}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+        missing(f"no helm: tests/chart/tools.sh failed: {done.stderr.strip()[-500:]}")
     out = dict(os.environ)
     for setting in shlex.split(done.stdout)[1:]:
         name, _, value = setting.partition("=")
@@ -100,3 +104,32 @@ def only(objects: Sequence[Mapping[str, Any]], kind: str, name: str) -> Mapping[
 def pick() -> Any:
     """The one object of a kind and name."""
     return only
+
+
+@pytest.fixture(scope="session")
+def foreign_definitions() -> Path:
+    """The folder of the real definitions of Strimzi, KEDA and the Prometheus operator."""
+    folder = cache() / "crds"
+    if not (folder / "prometheus-operator").exists():
+        script = ROOT / "tests" / "cluster" / "crds.sh"
+        made = subprocess.run([script, folder], capture_output=True, text=True, check=False)
+        if made.returncode:
+            missing(f"tests/cluster/crds.sh failed: {made.stderr.strip()[-500:]}")
+    return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Any:
+    report = yield
+    if report.when == "call":
+        item.stash[PASSED] = report.passed
+    return report
+
+
+PASSED = pytest.StashKey[bool]()
+
+
+@pytest.fixture
+def passed(request: pytest.FixtureRequest) -> Callable[[], bool]:
+    """Whether the test has passed, for what comes after it."""
+    return lambda: request.node.stash.get(PASSED, False)
