@@ -95,7 +95,8 @@ def test_a_pod_that_no_node_takes_is_told(
     player.full = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu"
     stage.fine_tune()
     told = stage.wait_condition(FINE_TUNE, "now", "Succeeded", "Unschedulable")
-    assert "nvidia.com/gpu" in told["message"]
+    # The player's words, or those of a scheduler where there is one.
+    assert "nodes are available" in told["message"]
 
 
 def test_a_trainer_that_fails_for_good_ends_the_run_and_serving_goes_on(
