@@ -85,6 +85,12 @@ engine=${ENGINE:-$(find_engine)}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
+if [[ $engine = test ]]; then # the same archives are asked for by tests that run at once
+  mkdir -p "$archives"
+  exec {lock}>"$archives/build.lock"
+  flock "$lock"
+fi
+
 echo "building with $engine on $base" >&2
 table=()
 for name in "${names[@]}"; do
