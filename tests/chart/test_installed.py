@@ -193,7 +193,9 @@ def helm(place: Installation, what: str, *more: str) -> str:
 
 
 def test_it_is_installed_and_every_pod_is_ready(step: Installation) -> None:
-    notes = helm(step, "install")
+    there = "finetunes.hemline.dev" in step.node.kubectl("get", "crds", "-o", "name")
+    # Definitions that another one applied are left to the hook, as docs/troubleshooting.md says.
+    notes = helm(step, "install", *(["--skip-crds"] if there else []))
     assert "kubectl wait" in notes
     step.run_as_printed("kubectl config set-context --current --namespace hemline")
     step.run_as_printed("kubectl wait icl/mnist --for=condition=Ready --timeout=15m")

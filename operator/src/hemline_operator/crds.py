@@ -20,7 +20,9 @@ __all__ = ["NotEstablished", "apply_definitions", "main"]
 
 T = TypeVar("T")
 
-_MANAGER: Final = "hemline-operator-crds"
+# Helm applies what lies in crds/ under this name at an install. Under another one, the next install over definitions
+# that an uninstall left would end in a conflict with us.
+_MANAGER: Final = "helm"
 _PAUSE: Final = 0.5
 
 app = typer.Typer(add_completion=False)

@@ -75,6 +75,9 @@ def test_an_older_definition_is_brought_up_to_date(cluster: Cluster, account: Pa
         assert done.returncode == 0, done.stderr
         assert f"{NAME} applied" in done.stdout
         assert COLUMN in columns(cluster)
+    # An install over what was left, with definitions that differ: Helm applies without force.
+    again = [*kubectl, "apply", "--server-side", "--dry-run=server", "--field-manager", "helm"]
+    subprocess.run([*again, "-f", "-"], input=yaml.safe_dump(older).encode(), check=True)
 
 
 def test_its_account_may_touch_nothing_else(cluster: Cluster, account: Path) -> None:
