@@ -76,10 +76,9 @@ def missing(reason: str) -> None:
 
 @pytest.fixture(scope="session")
 def environment() -> dict[str, str]:
-    """Helm, kubeconform and the schemas in PATH and environment."""
-    done = subprocess.run(
-        [ROOT / "tests" / "chart" / "tools.sh"], capture_output=True, text=True, check=False
-    )
+    """The environment with helm and kubectl in its PATH."""
+    tools = [ROOT / "tests" / "chart" / "tools.sh", "helm"]
+    done = subprocess.run(tools, capture_output=True, text=True, check=False)
     if done.returncode:
         missing(f"no helm: tests/chart/tools.sh failed: {done.stderr.strip()[-500:]}")
     out = dict(os.environ)

