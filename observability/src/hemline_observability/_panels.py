@@ -51,6 +51,7 @@ def graph(
     limits: dashboards.ThresholdsConfig | None = None,
     lowest: float | None = 0,
     highest: float | None = None,
+    fine: Sequence[str] = (),
     calculations: Sequence[str] = ("mean", "max", "lastNotNull"),
 ) -> timeseries.Panel:
     """Lines over time.
@@ -65,6 +66,7 @@ def graph(
         limits: drawn as dashed lines.
         lowest: of the axis; None: fitted.
         highest: of the axis; None: fitted.
+        fine: series whose name ends in one of these words are drawn thin and dashed, and left out of the legend.
         calculations: columns of the legend.
     """
     panel = (
@@ -104,6 +106,21 @@ def graph(
     if limits is not None:
         panel.thresholds(limits).thresholds_style(
             common_builders.GraphThresholdsStyleConfig().mode(common.GraphTresholdsStyleMode.DASHED)
+        )
+    for word in fine:
+        panel.override_by_regexp(
+            f".* {word}",
+            [
+                models.DynamicConfigValue(id_val="custom.lineWidth", value=0.5),
+                models.DynamicConfigValue(id_val="custom.fillOpacity", value=0),
+                models.DynamicConfigValue(
+                    id_val="custom.lineStyle", value={"fill": "dash", "dash": [4, 6]}
+                ),
+                models.DynamicConfigValue(
+                    id_val="custom.hideFrom",
+                    value={"legend": True, "tooltip": False, "viz": False},
+                ),
+            ],
         )
     return _finish(panel, title, description, width, queries)
 

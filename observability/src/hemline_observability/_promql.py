@@ -7,13 +7,12 @@ from hemline_api.metrics import Metric
 __all__ = [
     "EVERY_CLASSIFIER",
     "THIS_CLASSIFIER",
-    "by_version",
     "mean",
     "quantile",
     "rate",
     "ratio_interval",
     "series",
-    "within",
+    "share_within",
 ]
 
 THIS_CLASSIFIER: Final = 'namespace="$namespace",classifier="$classifier"'
@@ -55,10 +54,13 @@ def rate(
     return f"sum{_by(by)}(rate({series(metric, *matchers, part=part, within=within)}[{window}]))"
 
 
-def quantile(q: float, metric: Metric, *matchers: str, by: str = "") -> str:
+def quantile(
+    q: float, metric: Metric, *matchers: str, by: str = "", within: str = THIS_CLASSIFIER
+) -> str:
     """A quantile of a histogram over all processes."""
     labels = f"le, {by}" if by else "le"
-    return f"histogram_quantile({q}, {rate(metric, *matchers, by=labels, part='bucket')})"
+    buckets = rate(metric, *matchers, by=labels, part="bucket", within=within)
+    return f"histogram_quantile({q}, {buckets})"
 
 
 def mean(metric: Metric, *matchers: str, by: str = "") -> str:
@@ -67,7 +69,7 @@ def mean(metric: Metric, *matchers: str, by: str = "") -> str:
     return f"{total} / {rate(metric, *matchers, by=by, part='count')}"
 
 
-def within(bound: float, metric: Metric) -> str:
+def share_within(bound: float, metric: Metric) -> str:
     """The share of a histogram's observations up to one of its bounds.
 
     Raises:
@@ -77,11 +79,6 @@ def within(bound: float, metric: Metric) -> str:
         raise ValueError(f"{metric.name} has the bounds {metric.buckets}, received {bound}")
     good = rate(metric, f'le="{bound}"', part="bucket")
     return f"{good} / {rate(metric, part='count')}"
-
-
-def by_version(operator: str, selector: str) -> str:
-    """One value for each model version: replicas tell the same, apart from how old it is."""
-    return f"{operator} by (version) ({selector})"
 
 
 def ratio_interval(share: str, count: str, *, upper: bool) -> str:

@@ -5,7 +5,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from hemline_api import metrics as m
 from hemline_observability._board import Row, annotation, board
 from hemline_observability._panels import Query, figure, graph, thresholds
-from hemline_observability._promql import mean, quantile, rate, series, within
+from hemline_observability._promql import mean, quantile, rate, series, share_within
 
 __all__ = ["stream"]
 
@@ -45,7 +45,7 @@ def _now() -> Row:
                 "Share of images whose answer was durable within a second of the time their sender gave them: "
                 "the service level objective is 99 %. Includes the time an image waited on the broker.",
                 "percentunit",
-                Query(within(_SLO_SECONDS, m.INFERENCE_ANSWER_AGE), "within 1 s"),
+                Query(share_within(_SLO_SECONDS, m.INFERENCE_ANSWER_AGE), "within 1 s"),
                 limits=thresholds((None, "red"), (0.95, "orange"), (0.99, "green")),
                 decimals=2,
             ),

@@ -25,6 +25,7 @@ def scrape_targets(namespace: str, classifier: str, addresses: Mapping[str, str 
                 "namespace": namespace or LOCAL_NAMESPACE,
                 "classifier": classifier,
                 "component": component,
+                "pod": component,
             },
         }
         for component, address in addresses.items()

@@ -36,6 +36,8 @@ class Freshness:
         self._namespaces: Sequence[str | None] = namespaces or (None,)
         self._missed: dict[Kind, dict[str, str]] = {}
         self._since: dict[Kind, float] = {}
+        for kind in WATCHED:
+            metrics.watch_behind.labels(kind.name)
 
     def behind_seconds(self) -> float:
         """How long the slowest watch has been behind."""
