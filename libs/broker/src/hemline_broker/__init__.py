@@ -1,11 +1,13 @@
 """One asyncio API for Apache Kafka and SQLite with the same meaning on each."""
 
 from hemline_broker._broker import Broker
+from hemline_broker._claimcheck import ClaimCheck
 from hemline_broker._connect import connect
 from hemline_broker._delivery import Batch, Delivery
 from hemline_broker._driver import Capability, TopicInfo
 from hemline_broker._errors import (
     AckLost,
+    BodyGone,
     BrokerError,
     Closed,
     Denied,
@@ -29,9 +31,11 @@ __all__ = [
     "DEFAULT_MAX_MESSAGE_BYTES",
     "AckLost",
     "Batch",
+    "BodyGone",
     "Broker",
     "BrokerError",
     "Capability",
+    "ClaimCheck",
     "Closed",
     "Delivery",
     "Denied",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from hemline_broker._broker import Broker
+from hemline_broker._claimcheck import ClaimCheck, claim_checked
 from hemline_broker._driver import Driver
 from hemline_broker._errors import InvalidOption
 from hemline_broker._message import DEFAULT_MAX_MESSAGE_BYTES
@@ -19,6 +21,7 @@ async def connect(
     *,
     observer: Observer | None = None,
     max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+    claim_check: ClaimCheck | str | None = None,
 ) -> AsyncIterator[Broker]:
     """Connect to a broker; leaving the context closes it.
 
@@ -27,17 +30,44 @@ async def connect(
             `memory:` (private) or `memory:name` (shared by that name within this process), with options after `?`.
         observer: receives counts for metrics.
         max_message_bytes: key + headers + body + 1 KiB of a message at most.
+        claim_check: where bodies lie that the backend cannot carry: `file:///folder`, `s3://bucket/prefix` or
+            `gs://bucket/prefix`. None takes the URL's option of that name, else HEMLINE_BROKER_CLAIM_CHECK; the
+            option `claim_above` is `ClaimCheck.above`.
 
     Raises:
         InvalidOption: the URL or an option is not understood.
         Unavailable, Denied: the backend cannot be reached or refuses.
     """
-    driver = await _open(BrokerURL.parse(url), max_message_bytes)
+    claims, rest = _claims(BrokerURL.parse(url), claim_check)
+    driver = await _open(rest, max_message_bytes)
+    if claims is not None:
+        try:
+            driver = claim_checked(driver, claims)
+        except BaseException:
+            await driver.close()
+            raise
     broker = Broker(driver, observer or Observer(), max_message_bytes)
     try:
         yield broker
     finally:
         await broker.close()
+
+
+def _claims(
+    url: BrokerURL, argument: ClaimCheck | str | None
+) -> tuple[ClaimCheck | None, BrokerURL]:
+    """The claim check that was asked for, and the URL without its options."""
+    options = dict(url.options)
+    uri, above = options.pop("claim_check", None), options.pop("claim_above", None)
+    rest = BrokerURL(url.scheme, url.rest, options)
+    if isinstance(argument, ClaimCheck):
+        return argument, rest
+    place = argument or uri or os.environ.get("HEMLINE_BROKER_CLAIM_CHECK")
+    if above is not None and not (place and above.isdecimal()):
+        raise InvalidOption(
+            f"claim_above={above!r}: expected a number of bytes, and claim_check beside it"
+        )
+    return ClaimCheck(place, int(above) if above else None) if place else None, rest
 
 
 async def _open(url: BrokerURL, max_message_bytes: int) -> Driver:

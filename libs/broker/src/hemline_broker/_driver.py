@@ -95,6 +95,17 @@ class Transacts(Protocol):
         """
 
 
+@runtime_checkable
+class Claims(Protocol):
+    """Optional part of a driver: it completes messages whose bodies lie elsewhere.
+
+    Attributes:
+        claims: where.
+    """
+
+    claims: str
+
+
 class Sink(Owner, Protocol):
     """What a source pours deliveries into, and their owner. What follows may be called from any one thread."""
 
@@ -109,6 +120,12 @@ class Sink(Owner, Protocol):
 
     def put_run(self, run: Run) -> None:
         """Deliver a run of first deliveries, whose acks come back by `Source.ack_run` if nobody took it apart."""
+
+    def refuse(self, delivery: Delivery, kind: str, reason: str) -> None:
+        """Deliver to the dead-letter topic what no handler can be given; on the event loop.
+
+        `kind` is what the observer counts it under.
+        """
 
     def fail(self, error: BrokerError) -> None:
         """End the subscription with an error that its reader sees."""

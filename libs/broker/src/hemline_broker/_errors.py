@@ -9,6 +9,7 @@
     ├── InvalidMessage               the message breaks a rule of CloudEvents or of this API
     ├── InvalidOption                a URL, option or argument is not understood
     ├── Unsupported                  this backend lacks the named capability
+    ├── BodyGone                     the body of a claim check was deleted or changed before the message was read
     ├── Closed                       the broker or subscription was closed
     ├── Unavailable    (retryable)   the broker does not answer, or not in time
     ├── SendFailed                   some messages of a send_many were not made durable
@@ -52,6 +53,10 @@ class InvalidOption(BrokerError):
 
 class Unsupported(BrokerError):
     """The backend cannot do this; `Broker.capabilities` says beforehand."""
+
+
+class BodyGone(BrokerError):
+    """A message's body in the object store of the claim check was deleted, or is not what was sent."""
 
 
 class Closed(BrokerError):

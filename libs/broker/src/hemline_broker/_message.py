@@ -22,8 +22,20 @@ RESERVE_BYTES = (
 
 _EXTENSION_NAME = re.compile(r"[a-z0-9]{1,20}\Z")
 _HEADER_NAME = re.compile(r"[!-~]{1,256}\Z")
+# What a claim check adds beside `dataref`: checksum and size of the body.
+CLAIM_FIELDS = ("datarefsha256", "datarefsize")
 _RESERVED = frozenset(
-    ("id", "source", "specversion", "type", "time", "datacontenttype", "data", "partitionkey")
+    (
+        "id",
+        "source",
+        "specversion",
+        "type",
+        "time",
+        "datacontenttype",
+        "data",
+        "partitionkey",
+        *CLAIM_FIELDS,
+    )
 )
 # A body this far below the limit needs no exact count when no attribute is longer than that.
 _SHORT = 2048

@@ -24,7 +24,7 @@ class Observer:
     def dead(self, topic: str, reason: str) -> None:
         """A message went to the dead-letter topic, or was discarded for want of one.
 
-        `reason` is `rejected` or `retries`.
+        `reason` is `rejected`, `retries`, or `body-gone` where a claim check's body was deleted.
         """
 
     def lag(self, topic: str, group: str, messages: int) -> None:

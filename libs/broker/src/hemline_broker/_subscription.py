@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
 
+from hemline_broker._claimsink import ClaimSink
 from hemline_broker._deadletter import Undertaker
 from hemline_broker._delivery import (
     ENLISTED,
@@ -109,7 +110,7 @@ class Subscription:
             await self._undertaker.check()
         limits = (self._limits.in_flight, self._limits.in_flight_bytes)
         self._source = await self._driver.subscribe(
-            self.topic, self.group, self._start, self, limits
+            self.topic, self.group, self._start, ClaimSink.around(self, self._driver), limits
         )
         if type(self._observer).lag is not Observer.lag:
             self._lag_task = self._loop.create_task(self._watch_lag())
@@ -379,6 +380,14 @@ class Subscription:
         self._arrived_bytes += run.cost
         self._arrived_count += len(run)
         self._call(self._arrive, (run,))
+
+    def refuse(self, delivery: Delivery, kind: str, reason: str) -> None:
+        """Dead-letter what cannot be handed out."""
+        self._arrived_bytes += _size(delivery)
+        self._arrived_count += 1
+        if not self._closing:
+            self._hand((delivery,))
+            self._bury(delivery, kind, reason)
 
     def fail(self, error: BrokerError) -> None:
         """End with an error."""

@@ -10,9 +10,10 @@ A driver's test module needs no more than this::
             return Harness("mine://somewhere")
 
 Capabilities decide what is skipped. Needs pytest and pytest-asyncio in its automatic mode
-(`pip install 'hemline-broker[testing]'`).
+(`pip install 'hemline-broker[testing,claim-check]'`).
 """
 
+from hemline_broker.testing._claiming import Claiming
 from hemline_broker.testing._crashing import Crashing
 from hemline_broker.testing._failing import Failing
 from hemline_broker.testing._harness import Harness, bodies, numbered
@@ -21,11 +22,12 @@ from hemline_broker.testing._sending import Sending
 from hemline_broker.testing._transacting import Transacting
 
 
-class Conformance(Sending, Receiving, Failing, Crashing, Transacting):
+class Conformance(Sending, Receiving, Failing, Crashing, Transacting, Claiming):
     """Every behaviour."""
 
 
 __all__ = [
+    "Claiming",
     "Conformance",
     "Crashing",
     "Failing",

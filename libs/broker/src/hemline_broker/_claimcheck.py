@@ -1,0 +1,256 @@
+"""Claim check: what a broker cannot carry lies in an object store, and the message says where.
+
+A driver around a driver, so that every backend has the same: `send` stores the body and sends a reference (the
+CloudEvents extension `dataref`, with a checksum and the size), `subscribe` fetches it before anybody sees the message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hemline_broker._claimsink import REF, SHA256, SIZE, ClaimSink, ClaimSource
+from hemline_broker._delivery import Delivery
+from hemline_broker._driver import (
+    Checks,
+    Configuration,
+    Driver,
+    Sink,
+    Source,
+    Start,
+    TopicInfo,
+    Transacts,
+)
+from hemline_broker._errors import BrokerError, InvalidMessage, InvalidOption, Unavailable
+from hemline_broker._message import RESERVE_BYTES, Message, Receipt
+
+if TYPE_CHECKING:
+    from hemline_broker._claimstore import ClaimStore, Reference
+
+_log = logging.getLogger(__name__)
+
+_UPLOADS = 4
+# What a body may have beside it without an exact count.
+_ATTRIBUTES_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimCheck:
+    """Where large bodies lie.
+
+    Attributes:
+        uri: `file:///folder`, `s3://bucket/prefix` or `gs://bucket/prefix`, the same for all who send and receive.
+        above: messages of more bytes than this (key + headers + body + 1 KiB) are stored there; None takes the most
+            that the backend itself carries, so that on SQLite nothing is.
+    """
+
+    uri: str
+    above: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.above is not None and self.above < 1:
+            raise InvalidOption(f"ClaimCheck.above must be at least 1, got {self.above}")
+
+
+class ClaimChecked:
+    """A driver that stores and fetches large bodies; see `hemline_broker._driver.Driver`."""
+
+    def __init__(self, inner: Driver, store: ClaimStore, above: int | None) -> None:
+        self._inner = inner
+        self._store = store
+        self.claims = store.uri
+        self._above = min(above or inner.max_message_bytes, inner.max_message_bytes)
+        self._uploads = asyncio.Semaphore(_UPLOADS)
+        self.capabilities = inner.capabilities
+        # Bound only by what the caller allows: bodies of any size find room in an object store.
+        self.max_message_bytes = 1 << 40
+
+    async def send(
+        self, topic: str, messages: Sequence[Message], timeout: float
+    ) -> Sequence[Receipt | BrokerError]:
+        """Store large bodies first; those of messages that surely were not sent are deleted again."""
+        large = [place for place, message in enumerate(messages) if self._is_large(message)]
+        if not large:
+            return await self._inner.send(topic, messages, timeout)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        changed: list[Message | BrokerError] = list(messages)
+        stored: dict[int, Reference] = {}
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.gather(
+                    *(self._check_in(topic, place, messages, changed, stored) for place in large)
+                )
+        except TimeoutError:
+            raise Unavailable(
+                f"{len(large)} large bodies were not stored in {self._store.uri} within {timeout:g} s"
+            ) from None
+        ready = [(place, each) for place, each in enumerate(changed) if isinstance(each, Message)]
+        try:
+            results = await self._inner.send(
+                topic, [message for _, message in ready], max(end - loop.time(), 0.001)
+            )
+        except BrokerError as error:
+            if not error.retryable:
+                await self._discard(list(stored.values()))
+            raise
+        merged: list[Receipt | BrokerError] = [
+            each if isinstance(each, BrokerError) else Unavailable("not sent") for each in changed
+        ]
+        for (place, _), result in zip(ready, results, strict=True):
+            merged[place] = result
+        await self._discard(
+            [
+                reference
+                for place, reference in stored.items()
+                if isinstance(result := merged[place], BrokerError) and not result.retryable
+            ]
+        )
+        return merged
+
+    async def subscribe(
+        self, topic: str, group: str, start: Start, sink: Sink, limits: tuple[int, int]
+    ) -> Source:
+        """Fetch bodies on the way."""
+        fetching = ClaimSink(sink, self._store)
+        return ClaimSource(
+            await self._inner.subscribe(topic, group, start, fetching, limits), fetching
+        )
+
+    def _is_large(self, message: Message) -> bool:
+        if (
+            len(message.data) + _ATTRIBUTES_BYTES <= self._above
+            and not message.headers
+            and not message.extensions
+        ):
+            return False
+        return message.encoded_size() + RESERVE_BYTES > self._above
+
+    async def _check_in(
+        self,
+        topic: str,
+        place: int,
+        messages: Sequence[Message],
+        changed: list[Message | BrokerError],
+        stored: dict[int, Reference],
+    ) -> None:
+        message = messages[place]
+        if REF in message.extensions:
+            changed[place] = InvalidMessage(
+                f"message {message.id[:100]!r} needs a claim check and has an extension {REF!r} of its own"
+            )
+            return
+        try:
+            async with self._uploads:
+                reference = await self._store.put(topic, message.data)
+        except BrokerError as error:
+            changed[place] = error
+            return
+        stored[place] = reference
+        changed[place] = message.replace(
+            data=b"",
+            extensions={
+                **message.extensions,
+                REF: reference.uri,
+                SHA256: reference.sha256,
+                SIZE: str(reference.size),
+            },
+        )
+
+    async def _discard(self, references: Sequence[Reference]) -> None:
+        if not references:
+            return
+        try:
+            await self._store.delete(references)
+        except (BrokerError, OSError) as error:
+            _log.warning("%d bodies are left to the sweep: %s", len(references), error)
+
+    # --- what passes through ---------------------------------------------------------------------------------
+
+    async def ensure(
+        self, topic: str, group: str | None, partitions: int, start: Start, ordered: bool
+    ) -> None:
+        """As the driver below."""
+        await self._inner.ensure(topic, group, partitions, start, ordered)
+
+    async def forget(self, topic: str, group: str) -> None:
+        """As the driver below."""
+        await self._inner.forget(topic, group)
+
+    async def exists(self, topic: str) -> bool:
+        """As the driver below."""
+        return await self._inner.exists(topic)
+
+    async def topics(self) -> Sequence[TopicInfo]:
+        """As the driver below."""
+        return await self._inner.topics()
+
+    async def ping(self) -> None:
+        """As the driver below."""
+        await self._inner.ping()
+
+    def native(self, kind: type[Any]) -> Any:
+        """As the driver below."""
+        return self._inner.native(kind)
+
+    async def close(self) -> None:
+        """As the driver below."""
+        await self._inner.close()
+
+
+class _Checking(ClaimChecked):
+    """Around a driver whose settings can be read."""
+
+    async def settings(self, topics: Collection[str] | None) -> Configuration:
+        """As the driver below."""
+        if not isinstance(self._inner, Checks):
+            raise TypeError("made for a driver that checks")
+        return await self._inner.settings(topics)
+
+
+class _Transacting(_Checking):
+    """Around a driver with transactions, too."""
+
+    async def transact(
+        self,
+        outputs: Mapping[str, Sequence[Message]],
+        source: Source | None,
+        deliveries: Sequence[Delivery],
+        timeout: float,
+    ) -> None:
+        """Store large bodies first; an aborted transaction leaves them to the sweep."""
+        if not isinstance(self._inner, Transacts):
+            raise TypeError("made for a driver with transactions")
+        checked: dict[str, Sequence[Message]] = {}
+        for topic, messages in outputs.items():
+            changed: list[Message | BrokerError] = list(messages)
+            stored: dict[int, Reference] = {}
+            large = [place for place, message in enumerate(messages) if self._is_large(message)]
+            await asyncio.gather(
+                *(self._check_in(topic, place, messages, changed, stored) for place in large)
+            )
+            checked[topic] = [_message(each) for each in changed]
+        if isinstance(source, ClaimSource):
+            source = source.inner
+        await self._inner.transact(checked, source, deliveries, timeout)
+
+
+def claim_checked(driver: Driver, claims: ClaimCheck) -> Driver:
+    """The driver with a claim check in front, able to do what it can do."""
+    from hemline_broker._claimstore import ClaimStore
+
+    kind: type[ClaimChecked] = ClaimChecked
+    if isinstance(driver, Transacts):
+        kind = _Transacting
+    elif isinstance(driver, Checks):
+        kind = _Checking
+    return kind(driver, ClaimStore(claims.uri), claims.above)
+
+
+def _message(each: Message | BrokerError) -> Message:
+    if isinstance(each, BrokerError):
+        raise each
+    return each
