@@ -8,6 +8,9 @@ import pytest
 
 import hemline_model as hm
 from hemline_model import InputContract, training
+from hemline_model.training._keras import keras
+from hemline_model.training._normalization import BatchNormalization
+from hemline_model.training._optimizer import make_optimizer
 
 SMALL = training.NetworkSettings(width=0.5, blocks=(1,))
 
@@ -211,3 +214,47 @@ def test_rare_classes_weigh_more() -> None:
 def test_the_learning_rate_warms_up_and_cools_down() -> None:
     rates = [training.learning_rate_at(p, 1.0, 0.2) for p in (0.0, 0.1, 0.2, 0.6, 1.0)]
     np.testing.assert_allclose(rates, [0.0, 0.5, 1.0, 0.5, 0.0], atol=1e-9)
+
+
+def test_the_fused_normalisation_is_kerass_own() -> None:
+    theirs, ours = keras.layers.BatchNormalization(), BatchNormalization()
+    pixels = np.random.default_rng(0).normal(3, 2, (40, 6, 5, 8)).astype(np.float32)
+    for _ in range(3):
+        expected, received = theirs(pixels, training=True), ours(pixels, training=True)
+    np.testing.assert_allclose(np.asarray(received), np.asarray(expected), atol=1e-4)
+    for one, other in zip(theirs.get_weights(), ours.get_weights(), strict=True):
+        # The kernel's variance is that of a sample: larger by 1 in 1,199 here.
+        np.testing.assert_allclose(other, one, rtol=2e-3, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(ours(pixels)), np.asarray(theirs(pixels)), rtol=2e-3)
+
+
+def test_convolutions_take_orthogonal_steps() -> None:
+    kernel = keras.Variable(np.zeros((3, 3, 4, 8), np.float32))
+    matrix = keras.Variable(np.zeros((8, 5), np.float32))
+    optimizer = make_optimizer("muon", 0.1, 0.0)
+    gradients = [
+        np.random.default_rng(0).normal(size=variable.shape).astype(np.float32) * scale
+        for variable, scale in ((kernel, 1e-3), (matrix, 1.0))
+    ]
+    optimizer.apply([keras.ops.convert_to_tensor(g) for g in gradients], [kernel, matrix])
+    step = np.linalg.svd(np.asarray(kernel).reshape(36, 8), compute_uv=False)
+    # Five Newton-Schulz iterations bring all singular values near one another, whatever the gradient.
+    assert step.max() < 2 * step.min()
+    np.testing.assert_allclose(np.abs(np.asarray(matrix)), 0.025, rtol=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_what_a_training_computes_in_does_not_show_in_its_model(precision: str) -> None:
+    model = training.fit(tiny(), settings(epochs=4, precision=precision)).model
+    assert {layer.dtype_policy.name for layer in model.layers} <= {"float32", "uint8"}
+    assert keras.config.dtype_policy().name == "float32"
+    test = tiny().split("test")
+    found = training.predict_logits(model, test.images).argmax(axis=1)
+    assert (found == test.labels).mean() > 0.9
+
+
+def test_adamw_can_be_had() -> None:
+    model = training.fit(tiny(), settings(optimizer="adamw", learning_rate=2.5e-3)).model
+    test = tiny().split("test")
+    found = training.predict_logits(model, test.images).argmax(axis=1)
+    assert (found == test.labels).mean() > 0.9

@@ -41,6 +41,7 @@ def fine_tune(
         learning_rate=chosen.learning_rate,
         warm_up=chosen.warm_up,
         weight_decay=chosen.weight_decay,
+        optimizer="adamw",
         label_smoothing=chosen.label_smoothing,
         averaging=chosen.averaging,
         checkpoint_every_s=chosen.checkpoint_every_s,

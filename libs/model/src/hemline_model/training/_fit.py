@@ -17,6 +17,7 @@ from hemline_model.training._checkpoint import Position
 from hemline_model.training._keras import keras
 from hemline_model.training._loop import Batch, Plan, run_plan
 from hemline_model.training._network import build_network
+from hemline_model.training._precision import computing_in, training_precision
 from hemline_model.training._settings import TrainSettings
 
 __all__ = ["Builder", "Fit", "class_weights", "fingerprint_of", "fit", "shuffled_batches"]
@@ -54,13 +55,17 @@ def fit(
     """
     train, validation = data.split("train"), data.split("validation")
     keras.utils.set_random_seed(settings.seed)
-    model = (build or default_network)(data, settings)
+    precision = training_precision(settings.precision, own_network=build is None)
+    builder = build or default_network
+    with computing_in(precision):
+        model = builder(data, settings)
     steps_per_epoch = max(1, len(train) // settings.batch_size)
     plan = Plan(
         steps=settings.epochs * steps_per_epoch,
         learning_rate=settings.learning_rate,
         warm_up=settings.warm_up,
         weight_decay=settings.weight_decay,
+        optimizer=settings.optimizer,
         label_smoothing=settings.label_smoothing,
         averaging=settings.averaging,
         checkpoint_every_s=settings.checkpoint_every_s,
@@ -91,6 +96,10 @@ def fit(
         evaluate=evaluate,
         evaluate_every=steps_per_epoch,
     )
+    if precision != "float32":
+        # What is served and fine-tuned later must not depend on the processor of this training.
+        trained, model = model, builder(data, settings)
+        model.set_weights(trained.get_weights())
     return Fit(model, position)
 
 

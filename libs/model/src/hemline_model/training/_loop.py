@@ -18,6 +18,8 @@ from hemline_model._errors import BadDataset, Stopped
 from hemline_model.training._average import WeightAverage
 from hemline_model.training._checkpoint import Checkpoint, Position
 from hemline_model.training._keras import keras
+from hemline_model.training._optimizer import make_optimizer
+from hemline_model.training._settings import Optimizer
 
 __all__ = ["Batch", "Plan", "learning_rate_at", "run_plan"]
 
@@ -37,6 +39,7 @@ class Plan:
     learning_rate: float
     warm_up: float
     weight_decay: float
+    optimizer: Optimizer
     label_smoothing: float
     averaging: float
     checkpoint_every_s: float
@@ -126,8 +129,7 @@ def run_plan(
 
 
 def _compile(model: Any, plan: Plan) -> Any:
-    optimizer = keras.optimizers.AdamW(plan.learning_rate, weight_decay=plan.weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    optimizer = make_optimizer(plan.optimizer, plan.learning_rate, plan.weight_decay)
     num_classes = model.output_shape[-1]
     smoothing = plan.label_smoothing
 

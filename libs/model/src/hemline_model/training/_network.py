@@ -7,6 +7,7 @@ from typing import Any
 from hemline_model._contract import InputContract
 from hemline_model.training._keras import keras
 from hemline_model.training._layers import Augment
+from hemline_model.training._normalization import BatchNormalization
 from hemline_model.training._settings import AugmentSettings, NetworkSettings
 
 __all__ = ["build_network", "count_multiply_adds"]
@@ -87,7 +88,7 @@ def _convolve(
     x = layers.Conv2D(channels, 3, strides=strides, padding="same", use_bias=False)(x)
     if pool:
         x = layers.MaxPooling2D(2, padding="same")(x)
-    x = layers.BatchNormalization(momentum=_BN_MOMENTUM)(x)
+    x = BatchNormalization(momentum=_BN_MOMENTUM)(x)
     return layers.ReLU()(x) if activate else x
 
 
