@@ -89,6 +89,7 @@ format: $(VENV)/.dev ## rewrite what the formatter can
 generate: $(VENV)/.dev ## rewrite the generated files
 	PYTHON=$(abspath $(BIN)/python) libs/api/generate.sh
 	$(BIN)/python -m hemline_api.resources k8s/crds
+	$(BIN)/python -m hemline_api.asyncapi docs/asyncapi.yaml
 	$(BIN)/python -m hemline_operator.manifests k8s
 	$(BIN)/python -m hemline_observability charts/hemline/files/dashboards
 	$(BIN)/python charts/generate.py charts

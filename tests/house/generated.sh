@@ -12,6 +12,7 @@ cp -R charts "$copy/charts"
 PYTHON="$python" "$copy/libs/api/generate.sh"
 "$python" -m hemline_api.resources "$copy/k8s/crds"
 "$python" -m hemline_operator.manifests "$copy/k8s"
+"$python" -m hemline_api.asyncapi "$copy/asyncapi.yaml"
 rm -r "$copy/charts/hemline/files/dashboards"
 "$python" -m hemline_observability "$copy/charts/hemline/files/dashboards"
 "$python" charts/generate.py "$copy/charts"
@@ -21,3 +22,7 @@ for folder in libs/api/src k8s charts; do
     exit 1
   fi
 done
+if ! diff docs/asyncapi.yaml "$copy/asyncapi.yaml"; then
+  echo "error: docs/asyncapi.yaml is not current; run: make generate" >&2
+  exit 1
+fi

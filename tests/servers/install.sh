@@ -3,7 +3,8 @@
 #
 #   Java and Maven   for Kafka: Debian's packages, as root or with sudo
 #   Go               for Kubernetes: the Python package index's copy, into ${XDG_CACHE_HOME:-~/.cache}/hemline/go
-#   OpenSSL          for the test cluster's certificates
+#   OpenSSL          for the test cluster's certificates and Kafka's
+#   Node and npm     for the AsyncAPI parser: Debian's packages
 #   Prometheus       for rules and dashboards: Debian's package, unpacked into ${XDG_CACHE_HOME:-~/.cache}/hemline/prometheus
 #
 # Does nothing where they are there; says so and goes on where it cannot install (the tests then name what they skip, and
@@ -16,6 +17,7 @@ missing=()
 command -v java >/dev/null || missing+=(openjdk-17-jre-headless)
 command -v mvn >/dev/null || missing+=(maven)
 command -v openssl >/dev/null || missing+=(openssl)
+command -v npm >/dev/null || missing+=(nodejs npm)
 
 if ((${#missing[@]})); then
   as_root=()
