@@ -10,10 +10,11 @@ from typing import Any, Literal, TypeVar
 
 from hemline_broker._driver import Capability, Driver, Start, TopicInfo
 from hemline_broker._errors import BrokerError, Closed, InvalidOption, SendFailed
+from hemline_broker._line import Limits
 from hemline_broker._message import Message, Receipt, Receipts, check
 from hemline_broker._observer import Observer
 from hemline_broker._retry import Retry
-from hemline_broker._subscription import Limits, Subscription
+from hemline_broker._subscription import Subscription
 from hemline_broker._transaction import Transaction, transacting
 
 T = TypeVar("T")

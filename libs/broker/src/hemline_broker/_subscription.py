@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
 
@@ -15,7 +13,6 @@ from hemline_broker._deadletter import Undertaker
 from hemline_broker._delivery import (
     ENLISTED,
     HANDED,
-    OVERHEAD_BYTES,
     PARKED,
     SETTLED,
     Batch,
@@ -23,34 +20,14 @@ from hemline_broker._delivery import (
 )
 from hemline_broker._driver import Driver, Source, Start
 from hemline_broker._errors import AckLost, BrokerError, Closed, InvalidOption
+from hemline_broker._line import Limits, Line, size_of
 from hemline_broker._observer import Observer
-from hemline_broker._retry import Retry
 from hemline_broker._run import Run
 from hemline_broker._runner import Runner
 
 _log = logging.getLogger(__name__)
 
 _LAG_EVERY_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a subscription may hold, and what it does with failures; see `Broker.subscribe`."""
-
-    in_flight: int
-    in_flight_bytes: int
-    retry: Retry
-    dead_letter: str | None
-
-    def __post_init__(self) -> None:
-        if self.in_flight < 1 or self.in_flight_bytes < 1:
-            raise InvalidOption(
-                f"in_flight and in_flight_bytes must be at least 1, got {self.in_flight} and {self.in_flight_bytes}"
-            )
-
-
-def _size(delivery: Delivery) -> int:
-    return len(delivery.message.data) + OVERHEAD_BYTES
 
 
 class Subscription:
@@ -80,7 +57,7 @@ class Subscription:
         self._undertaker = Undertaker(driver, limits.dead_letter, observer)
         self._source: Source | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._ready: deque[Delivery | Run] = deque()
+        self._ready = Line(self._account)
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -126,7 +103,8 @@ class Subscription:
 
     async def __aiter__(self) -> AsyncIterator[Delivery]:
         while await self._some():
-            while (delivery := self._take_one()) is not None:
+            while (delivery := self._ready.take_one()) is not None:
+                self._hand((delivery,))
                 yield delivery
 
     async def batches(
@@ -144,7 +122,7 @@ class Subscription:
         while await self._some():
             if wait > 0:
                 await self._fill(min(max_size, self._limits.in_flight), wait)
-            taken = self._take(max_size, max_bytes)
+            taken = self._ready.take(max_size, max_bytes)
             if taken:
                 self._hand(taken)
                 yield Batch(taken, self)
@@ -204,9 +182,7 @@ class Subscription:
             for each in (*self._ready, *self._parked)
             if isinstance(each, Delivery) and each.failures
         ]
-        for each in self._ready:
-            each.state = SETTLED
-        self._ready.clear()
+        self._ready.drop()
         self._news.set()
         for handle in self._parked.values():
             handle.cancel()
@@ -298,7 +274,7 @@ class Subscription:
         # many again, or they would have no bound.
         counted = len(self._parked) < self._limits.in_flight
         if counted:
-            self._account(1, _size(again))
+            self._account(1, size_of(again))
         later = self._loop_now().call_later(delay, self._unpark, again, counted)
         self._parked[again] = later
 
@@ -338,7 +314,7 @@ class Subscription:
         """
         again = [self.again(each, failed=False) for each in deliveries if each.state == ENLISTED]
         if not self._closing:
-            self._ready.extendleft(reversed(again))
+            self._ready.put_first(reversed(again))
             self._news.set()
 
     def release(self, delivery: Delivery) -> None:
@@ -350,7 +326,7 @@ class Subscription:
     def hand_out(self, delivery: Delivery) -> bool:
         """Mark a next attempt as handed out; False when its lease is gone or the subscription is closing."""
         if self._closing or delivery.lease.lost or delivery.lease.stopping:
-            self._account(1, _size(delivery))
+            self._account(1, size_of(delivery))
             return False
         self._hand((delivery,))
         return True
@@ -371,7 +347,7 @@ class Subscription:
 
     def put(self, deliveries: Sequence[Delivery]) -> None:
         """Take what arrived."""
-        self._arrived_bytes += sum(map(_size, deliveries))
+        self._arrived_bytes += sum(map(size_of, deliveries))
         self._arrived_count += len(deliveries)
         self._call(self._arrive, deliveries)
 
@@ -383,7 +359,7 @@ class Subscription:
 
     def refuse(self, delivery: Delivery, kind: str, reason: str) -> None:
         """Dead-letter what cannot be handed out."""
-        self._arrived_bytes += _size(delivery)
+        self._arrived_bytes += size_of(delivery)
         self._arrived_count += 1
         if not self._closing:
             self._hand((delivery,))
@@ -431,7 +407,7 @@ class Subscription:
     def _unpark(self, delivery: Delivery, counted: bool) -> None:
         self._parked.pop(delivery, None)
         if counted:
-            self._account(-1, -_size(delivery))
+            self._account(-1, -size_of(delivery))
         self._arrive((delivery,))
 
     def _bury(self, delivery: Delivery, kind: str, reason: str) -> None:
@@ -457,7 +433,7 @@ class Subscription:
         self._handed.difference_update(deliveries)
         for delivery in deliveries:
             delivery.lease.in_hand -= 1
-        self._account(len(deliveries), sum(map(_size, deliveries)))
+        self._account(len(deliveries), sum(map(size_of, deliveries)))
         self._check_idle()
 
     def _check_idle(self) -> None:
@@ -499,63 +475,11 @@ class Subscription:
     async def _fill(self, wanted: int, wait: float) -> None:
         try:
             async with asyncio.timeout(wait):
-                while self._waiting() < wanted and not self._closing and self._error is None:
+                while self._ready.messages() < wanted and not self._closing and self._error is None:
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
             pass
-
-    def _waiting(self) -> int:
-        return sum(1 if isinstance(each, Delivery) else len(each) for each in self._ready)
-
-    def _take_one(self) -> Delivery | None:
-        while (first := self._next()) is not None:
-            if isinstance(first, Delivery):
-                self._ready.popleft()
-                self._hand((first,))
-                return first
-            self._take_apart()
-        return None
-
-    def _take(self, count: int, max_bytes: int | None) -> list[Delivery | Run]:
-        taken: list[Delivery | Run] = []
-        left = count
-        size = 0
-        while left and (first := self._next()) is not None:
-            if isinstance(first, Delivery):
-                size += len(first.message.data)
-                if max_bytes is not None and taken and size > max_bytes:
-                    break
-                taken.append(self._ready.popleft())
-                left -= 1
-            elif max_bytes is not None and size + first.size > max_bytes:
-                self._take_apart()
-            else:
-                part = self._ready.popleft() if len(first) <= left else first.split(left)
-                taken.append(part)
-                left -= 1 if isinstance(part, Delivery) else len(part)
-                size += first.size if part is first else 0
-        return taken
-
-    def _next(self) -> Delivery | Run | None:
-        """What is first in line, still there; what its lease no longer covers is dropped."""
-        ready = self._ready
-        while ready:
-            first = ready[0]
-            if not (first.lease.lost or first.lease.stopping):
-                return first
-            ready.popleft().state = SETTLED
-            if isinstance(first, Delivery):
-                self._account(1, _size(first))
-            else:
-                self._account(len(first), first.cost)
-        return None
-
-    def _take_apart(self) -> None:
-        """Put the deliveries of the run that is first in line in its place."""
-        run = self._ready.popleft()
-        if isinstance(run, Run):
-            self._ready.extendleft(reversed(run.deliveries()))
 
     async def _watch_lag(self) -> None:
         while True:
