@@ -1,13 +1,13 @@
 """The messaging library against the raw clients and its peers: throughput, idle latency, memory.
 
-    python bench/broker.py [--quick] [--kafka HOST:PORT] [--soak]
+    python bench/broker.py [--quick] [--kafka HOST:PORT] [--pubsub HOST:PORT] [--soak]
 
 Each body size is sent and received by every client in turn, several rounds over; ratios are taken within a round, and
 their median is shown. "cpu us" is the processor time of the client's process for a message in microseconds, which other
 work on the machine disturbs less than the rates. The broker runs on the same machine and shares its cores. Without
 `--kafka` a broker is started from Maven Central's jars where Java and Maven are there; else that half is left out, and
-said so. `--soak` is ten minutes of broker restarts and killed consumers, two with `--quick` (needs a broker that this
-program started).
+said so. So it is with Pub/Sub's emulator, from the Cloud SDK. `--soak` is ten minutes of broker restarts and killed
+consumers, two with `--quick` (needs a broker that this program started).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from pathlib import Path
 
 import _broker_clients as clients
 import _broker_memory as memory
+import _broker_pubsub as pubsub
 import _broker_soak as soak
 from confluent_kafka import Producer
 
@@ -212,6 +213,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="fewer messages and rounds")
     parser.add_argument("--kafka", metavar="HOST:PORT", help="a broker that is running")
+    parser.add_argument("--pubsub", metavar="HOST:PORT", help="an emulator that is running")
     parser.add_argument(
         "--soak", action="store_true", help="ten minutes of restarts and kills instead"
     )
@@ -236,6 +238,12 @@ def main() -> None:
             peak = memory.peak(f"kafka://{servers}", 200 if quick else 2000)
             print(f"\n15 MB messages through a bound of 256 MiB: {peak:,.0f} MB at most")
             found.append(("broker.memory_15mb_mb", peak, "MB"))
+        with pubsub.emulator(options.pubsub) as endpoint:
+            if endpoint is not None:
+                # The official client finds the emulator by this name alone.
+                os.environ["PUBSUB_EMULATOR_HOST"] = endpoint
+                rounds, count = (3, 4_000) if quick else (7, 20_000)
+                asyncio.run(pubsub.compare(rounds, count, found))
         asyncio.run(sqlite(100_000 if not quick else 50_000, found))
     print()
     for name, value, unit in found:

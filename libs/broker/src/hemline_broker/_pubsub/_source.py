@@ -1,7 +1,7 @@
 """One consumer: a streaming pull on the event loop, with leases that are renewed.
 
 Google's own client has the same parts, but passes each message through four threads; here a whole response of the
-server is handed on at once (docs/decisions has the measurement).
+server is handed on at once (docs/decisions/0011 has the measurement).
 """
 
 from __future__ import annotations
