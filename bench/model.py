@@ -76,8 +76,9 @@ def tensorflow_engines(model: Path, scratch: Path) -> Iterator[tuple[str, Run]]:
     saved = scratch / "saved"
     with redirect_stdout(io.StringIO()):
         keras_model.export(saved, format="tf_saved_model", verbose=False)
-    serve = tf.saved_model.load(str(saved)).serve
-    yield "TensorFlow SavedModel", lambda images: serve(tf.constant(images)).numpy()
+    # The function alone does not keep its variables alive: the whole object must be held.
+    loaded = tf.saved_model.load(str(saved))
+    yield "TensorFlow SavedModel", lambda images: loaded.serve(tf.constant(images)).numpy()
     yield "Keras predict", lambda images: keras_model.predict(images, batch_size=256, verbose=0)
 
 
