@@ -74,7 +74,8 @@ class TrainSettings:
 
     optimizer: Optimizer = "muon"
     """"muon" takes orthogonalised steps in the convolutions and AdamW's elsewhere; after two epochs
-    of Fashion-MNIST it was 1.7 points ahead of "adamw" (91.2 to 89.5 % of the validation split)."""
+    of Fashion-MNIST in batches of 256 it was 1.4 to 1.7 points ahead of "adamw" in batches of 128
+    (one seed, three rates for the one and one for the other)."""
 
     learning_rate: float = 0.01
     """Peak of the schedule: linear warm-up, then a cosine down to nothing. About a quarter of it is
