@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]  # it may have to build them
 
 MOST = {"operator": 200, "inference": 350}  # MB
 
