@@ -55,17 +55,28 @@ def served(cluster: Cluster, definition: str) -> bool:
 
 @pytest.fixture(scope="module")
 def restricted(kubectl: list[str]) -> Iterator[None]:
-    """A namespace that warns of whatever the restricted Pod Security Standard would refuse."""
-    manifest = {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {
-            "name": NAMESPACE,
-            "labels": {"pod-security.kubernetes.io/warn": "restricted"},
+    """A namespace that warns of whatever the restricted Pod Security Standard would refuse.
+
+    The account in it is the one that the operator makes for a classifier: pods of the chart run as it on Pub/Sub.
+    """
+    manifests = [
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {
+                "name": NAMESPACE,
+                "labels": {"pod-security.kubernetes.io/warn": "restricted"},
+            },
         },
-    }
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": "mnist-hemline", "namespace": NAMESPACE},
+        },
+    ]
     create = [*kubectl, "create", "-f", "-"]
-    subprocess.run(create, check=True, capture_output=True, input=yaml.safe_dump(manifest).encode())
+    text = yaml.safe_dump_all(manifests).encode()
+    subprocess.run(create, check=True, capture_output=True, input=text)
     yield
     delete = [*kubectl, "delete", "namespace", NAMESPACE, "--wait=false"]
     subprocess.run(delete, check=True, capture_output=True)

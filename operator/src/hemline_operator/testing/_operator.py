@@ -64,6 +64,7 @@ class RunningOperator:
         self._write_kubeconfig(server)
 
     def __enter__(self) -> Self:
+        self._grant()
         self.start()
         return self
 
@@ -74,6 +75,7 @@ class RunningOperator:
         traceback: TracebackType | None,
     ) -> None:
         self.kill()
+        self._revoke()
 
     @property
     def pid(self) -> int:
@@ -134,6 +136,12 @@ class RunningOperator:
             elif kind.name == "ClusterRoleBinding":
                 self._cluster.delete(kind, namespace, _NAME)
                 self._cluster.create(kind, namespace, manifest)
+
+    def _revoke(self) -> None:
+        """Take back what does not go with the namespace."""
+        for kind in (_KINDS["ClusterRoleBinding"], _KINDS["ClusterRole"]):
+            if self._cluster_wide and self._cluster.get(kind, None, _NAME) is not None:
+                self._cluster.delete(kind, None, _NAME)
 
     def _write_kubeconfig(self, server: str | None) -> None:
         path = SERVICE_ACCOUNT.path(self._namespace, _NAME) + "/token"
