@@ -247,6 +247,20 @@ def archive(**arrays: np.ndarray) -> Callable[[Path], None]:
     return write
 
 
+def array(content: np.ndarray) -> Callable[[Path], None]:
+    return lambda path: np.save(path, content)
+
+
+def cut_array(path: Path) -> None:
+    path.with_name("labels.npy").write_bytes(npy(COUNT))
+    path.write_bytes(npy(PIXELS)[:-1])
+
+
+def pickled_labels(path: Path) -> None:
+    path.with_name("images.npy").write_bytes(npy(PIXELS))
+    path.write_bytes(npy(np.array([print], object)))
+
+
 def text(content: str) -> Callable[[Path], None]:
     return lambda path: path.write_text(content) and None
 
@@ -294,8 +308,26 @@ FILES: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "another kind of file": (
         "a.txt",
         text("hello"),
-        "{0} is a .txt file; expected a folder of classes, IDX files or CIFAR batches, or an .npz "
-        "or .csv file",
+        "{0} is a .txt file; expected a folder of classes, IDX files, CIFAR batches or .npy arrays, "
+        "or an .npz, .npy or .csv file",
+    ),
+    "an array alone": (
+        "images.npy",
+        array(PIXELS),
+        "{0} has no labels beside it; expected a pair such as images.npy and labels.npy, or "
+        "x_train.npy and y_train.npy",
+    ),
+    "an array cut short": (
+        "images.npy",
+        cut_array,
+        "{0} is no NumPy array that can be read without unpickling; expected one written by "
+        "numpy.save, complete, with plain numbers",
+    ),
+    "a pickled array of labels": (
+        "labels.npy",
+        pickled_labels,
+        "{0} has no labels beside it; expected a pair such as images.npy and labels.npy, or "
+        "x_train.npy and y_train.npy",
     ),
     "no label column": (
         "a.csv",

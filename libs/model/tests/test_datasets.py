@@ -85,7 +85,8 @@ def test_nothing_there() -> None:
         dataset("no/such/place")
     assert str(caught.value) == (
         "there is no data set at 'no/such/place'; expected a path or one of "
-        "fashion-mnist-sample, fashion-mnist, mnist, cifar10, cifar100"
+        "fashion-mnist-sample, fashion-mnist, mnist, cifar10, cifar100, emnist-balanced, "
+        "emnist-byclass, emnist-bymerge, emnist-digits, emnist-letters, emnist-mnist"
     )
 
 

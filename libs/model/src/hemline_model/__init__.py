@@ -6,7 +6,16 @@ holds what needs it, and is imported on first use.
 
 from hemline_model._card import Card, FileEntry, read_card
 from hemline_model._contract import InputContract
-from hemline_model._data import Dataset, Images, Problem, Split, dataset, find_problems
+from hemline_model._data import (
+    Dataset,
+    Images,
+    Problem,
+    Sample,
+    Split,
+    dataset,
+    dataset_from,
+    find_problems,
+)
 from hemline_model._decode import MAX_PIXELS, bring_to_contract, decode
 from hemline_model._errors import (
     BadDataset,
@@ -43,10 +52,12 @@ __all__ = [
     "ModelError",
     "Predictions",
     "Problem",
+    "Sample",
     "Split",
     "Stopped",
     "bring_to_contract",
     "dataset",
+    "dataset_from",
     "decode",
     "evaluate",
     "export",

@@ -1,20 +1,22 @@
 """From arrays of images and labels to a data set: shapes and ranges checked, ids given."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
 from hemline_model._contract import InputContract
-from hemline_model._data._types import Dataset, Split
+from hemline_model._data._stored import ChosenImages
+from hemline_model._data._types import Dataset, Images, Split
 from hemline_model._errors import BadDataset
 from hemline_model._split import split_of
 
-__all__ = ["Part", "assemble", "split_by_name"]
+__all__ = ["Part", "assemble", "choose_images", "natural_order", "split_by_name"]
 
-Part = tuple[npt.NDArray[np.uint8], npt.NDArray[np.integer]]
-"""Images (N, height, width[, channels]) and labels (N,) of one part of a data set."""
+Part = tuple[npt.NDArray[np.uint8] | Images, npt.NDArray[Any]]
+"""Images (N, height, width[, channels]) and labels (N,), numbers or names, of one part of a set."""
 
 
 def assemble(
@@ -27,6 +29,7 @@ def assemble(
     Raises:
         BadDataset: shapes or labels that do not fit.
     """
+    parts, classes = _number_labels(where, parts, classes)
     wholes = {part: _check_part(name, where, part, *arrays) for part, arrays in parts.items()}
     if "train" not in wholes:
         found = ", ".join(wholes) or "nothing"
@@ -73,24 +76,46 @@ def split_by_name(whole: Split) -> dict[str, Split]:
     for name, mask in (("train", ~sides), ("validation", sides)):
         rows = np.flatnonzero(mask)
         ids = [whole.ids[row] for row in rows.tolist()]
-        result[name] = Split(ids, whole.labels[rows], whole.images[rows])
+        result[name] = Split(ids, whole.labels[rows], choose_images(whole.images, rows))
     return result
 
 
+def choose_images(images: Images, rows: npt.NDArray[np.int64]) -> Images:
+    """Some of the images: a copy of those in memory, the others left where they are."""
+    return images[rows] if isinstance(images, np.ndarray) else ChosenImages(images, rows)
+
+
+def natural_order(label: str) -> tuple[int, int, str]:
+    """Sorts class names by number where they are numbers, else by name."""
+    return (0, int(label), label) if label.isdecimal() else (1, 0, label)
+
+
+def _number_labels(
+    where: str, parts: Mapping[str, Part], classes: Sequence[str] | None
+) -> tuple[Mapping[str, Part], Sequence[str] | None]:
+    """Labels that are names become numbers; their order is that of the classes, or of the names."""
+    if not any(labels.dtype.kind == "U" for _, labels in parts.values()):
+        return parts, classes
+    found = {str(name) for _, labels in parts.values() for name in np.unique(labels)}
+    names = list(classes) if classes else sorted(found, key=natural_order)
+    if unknown := sorted(found - set(names)):
+        raise BadDataset(f"{where} has the label {unknown[0]!r}; expected one of the classes")
+    number = {name: place for place, name in enumerate(names)}
+    return {
+        part: (images, np.array([number[str(name)] for name in labels.ravel()], np.int64))
+        for part, (images, labels) in parts.items()
+    }, names
+
+
 def _check_part(
-    name: str, where: str, part: str, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer]
+    name: str,
+    where: str,
+    part: str,
+    images: npt.NDArray[np.uint8] | Images,
+    labels: npt.NDArray[Any],
 ) -> Split:
-    if images.dtype != np.uint8:
-        raise BadDataset(
-            f"{where}: the {part} images are {images.dtype}; expected uint8 from 0 to 255"
-        )
-    if images.ndim == 3:
-        images = images[..., np.newaxis]
-    if images.ndim != 4 or images.shape[3] not in (1, 3):
-        raise BadDataset(
-            f"{where}: the {part} images have the shape {images.shape}; expected N x height x "
-            "width[ x 1 or 3]"
-        )
+    if isinstance(images, np.ndarray):
+        images = _check_images(where, part, images)
     labels = labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise BadDataset(
@@ -108,3 +133,18 @@ def _check_part(
         raise BadDataset(f"{where} has the label {labels.min()}; expected 0 or more")
     ids = [f"{name}-{part}-{number:05d}" for number in range(len(images))]
     return Split(ids, labels.astype(np.int64), images)
+
+
+def _check_images(where: str, part: str, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    if images.dtype != np.uint8:
+        raise BadDataset(
+            f"{where}: the {part} images are {images.dtype}; expected uint8 from 0 to 255"
+        )
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if images.ndim != 4 or images.shape[3] not in (1, 3):
+        raise BadDataset(
+            f"{where}: the {part} images have the shape {images.shape}; expected N x height x "
+            "width[ x 1 or 3]"
+        )
+    return images

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from hemline_model._data._types import Dataset, Problem, Split
 
 __all__ = ["find_problems"]
 
-_BATCH = 256
+_BATCH = 64
 _NAMED = 5
 
 
@@ -40,10 +41,10 @@ def find_problems(data: Dataset) -> list[Problem]:
     return problems
 
 
-def _digests(split: Split) -> list[tuple[int, bytes]]:
-    found: list[tuple[int, bytes]] = []
+def _digests(split: Split) -> Iterator[tuple[int, bytes]]:
+    row = 0
     for images, _ in split.batches(_BATCH):
         for image in images:
-            pixels = np.ascontiguousarray(image).tobytes()
-            found.append((len(found), hashlib.blake2b(pixels, digest_size=16).digest()))
-    return found
+            pixels = np.ascontiguousarray(image).data
+            yield row, hashlib.blake2b(pixels, digest_size=16).digest()
+            row += 1

@@ -10,12 +10,15 @@ import numpy as np
 from PIL import Image
 
 from hemline_model._contract import InputContract
-from hemline_model._data._types import Dataset, LazyImages, Problem, Split
+from hemline_model._data._assemble import natural_order
+from hemline_model._data._measure import choose_contract
+from hemline_model._data._stored import IN_MEMORY_BYTES, Spool
+from hemline_model._data._types import Dataset, Problem, Split
 from hemline_model._decode import ImageArray, decode
 from hemline_model._errors import BadDataset, BadImage
 from hemline_model._split import split_of
 
-__all__ = ["Entry", "choose_contract", "load_entries", "load_folder"]
+__all__ = ["Entry", "load_entries", "load_folder"]
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".npy"}
 _SPLITS = {
@@ -25,9 +28,6 @@ _SPLITS = {
     "val": "validation",
     "test": "test",
 }
-_LARGEST_SIDE = 96
-_LOOKED_AT = 200
-_IN_MEMORY_BYTES = 512 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,12 @@ class Entry:
     split: str | None = None
 
 
-def load_folder(root: Path, name: str, contract: InputContract | None = None) -> Dataset:
+def load_folder(
+    root: Path,
+    name: str,
+    contract: InputContract | None = None,
+    in_memory_bytes: int = IN_MEMORY_BYTES,
+) -> Dataset:
     """Load `root/<class>/**/image`, or `root/<split>/<class>/**/image` with a test split of its own.
 
     An image's id is its path below `root`. Without split folders, one image in ten (by hash of its
@@ -49,7 +54,7 @@ def load_folder(root: Path, name: str, contract: InputContract | None = None) ->
     Raises:
         BadDataset: fewer than two classes, or no readable images.
     """
-    return load_entries(_walk(root), name, str(root), contract)
+    return load_entries(_walk(root), name, str(root), contract, in_memory_bytes)
 
 
 def load_entries(
@@ -57,9 +62,11 @@ def load_entries(
     name: str,
     where: str,
     contract: InputContract | None = None,
-    classes: list[str] | None = None,
+    in_memory_bytes: int = IN_MEMORY_BYTES,
 ) -> Dataset:
     """Make a data set of image files; the input shape is chosen from the images unless given.
+
+    Every file is decoded once, here, so that one which cannot be is found before the training.
 
     Raises:
         BadDataset: fewer than two classes, or no readable images.
@@ -67,7 +74,7 @@ def load_entries(
     problems: list[Problem] = []
     readable = [entry for entry in entries if _has_header(entry, problems)]
     counts = Counter(entry.label for entry in readable if entry.split != "test")
-    names = classes or sorted(counts, key=_natural)
+    names = sorted(counts, key=natural_order)
     if len(names) < 2:
         found = "1 class" if names else "no classes"
         raise BadDataset(
@@ -90,8 +97,8 @@ def load_entries(
     for split in ("train", "validation", "test"):
         mine = [e for e in kept if _side(e, "validation" in given) == split]
         if mine:
-            splits[split] = _make_split(mine, index, chosen, problems)
-    if "train" not in splits or "validation" not in splits:
+            splits[split] = _make_split(mine, index, chosen, problems, in_memory_bytes)
+    if not all(len(splits.get(part, ())) for part in ("train", "validation")):
         raise BadDataset(
             f"{where} holds {len(kept)} readable images: too few to keep any for validation; "
             "expected some tens for each class"
@@ -99,47 +106,11 @@ def load_entries(
     return Dataset(name, names, chosen, splits, problems)
 
 
-def choose_contract(paths: list[Path]) -> InputContract:
-    """Choose an input shape: the median size, at most 96 pixels a side, grey only if all are.
-
-    Sides above 32 are rounded to a multiple of 8.
-    """
-    sizes, colour = [], False
-    step = max(1, len(paths) // _LOOKED_AT)
-    for path in paths[::step]:
-        width, height, has_colour = _measure(path)
-        sizes.append((height, width))
-        colour = colour or has_colour
-    tall, wide = (float(side) for side in np.median(np.array(sizes), axis=0))
-    scale = min(1.0, _LARGEST_SIDE / max(tall, wide))
-    return InputContract(
-        height=_round(tall * scale), width=_round(wide * scale), channels=3 if colour else 1
-    )
-
-
-def _round(side: float) -> int:
-    return max(8, round(side) if side <= 32 else 8 * round(side / 8))
-
-
-def _measure(path: Path) -> tuple[int, int, bool]:
-    if path.suffix.lower() == ".npy":
-        shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
-        return shape[1], shape[0], len(shape) == 3 and shape[2] > 1
-    with Image.open(path) as image:
-        width, height = image.size
-        if image.getexif().get(0x0112, 1) in (5, 6, 7, 8):
-            width, height = height, width
-        if image.mode in ("1", "L", "LA", "I", "I;16", "F"):
-            return width, height, False
-        if image.format == "JPEG":
-            image.draft("RGB", (64, 64))
-        small = np.asarray(image.convert("RGB").resize((16, 16))).astype(np.int16)
-    # A grey picture is often stored as RGB; a few grey levels of difference are JPEG's rounding.
-    return width, height, bool((small.max(axis=2) - small.min(axis=2)).max() > 12)
-
-
 def _walk(root: Path) -> list[Entry]:
-    top = sorted((p for p in root.iterdir() if p.is_dir() and not _hidden(p)), key=_natural_path)
+    top = sorted(
+        (p for p in root.iterdir() if p.is_dir() and not _hidden(p)),
+        key=lambda p: natural_order(p.name),
+    )
     layout = {p: _SPLITS[p.name.lower()] for p in top if p.name.lower() in _SPLITS}
     entries: list[Entry] = []
     if "train" in layout.values():
@@ -175,7 +146,9 @@ def _has_header(entry: Entry, problems: list[Problem]) -> bool:
         if entry.path.stat().st_size == 0:
             problems.append(Problem(entry.id, "the file is empty (0 bytes); left out"))
             return False
-        _measure(entry.path)
+        if entry.path.suffix.lower() != ".npy":
+            with Image.open(entry.path):
+                pass
     except (OSError, ValueError, SyntaxError, IndexError, Image.DecompressionBombError) as error:
         first = str(error).split("\n", 1)[0][:120]
         problems.append(Problem(entry.id, f"cannot be read ({first}); left out"))
@@ -190,45 +163,27 @@ def _side(entry: Entry, validation_given: bool) -> str:
 
 
 def _make_split(
-    entries: list[Entry], index: dict[str, int], contract: InputContract, problems: list[Problem]
+    entries: list[Entry],
+    index: dict[str, int],
+    contract: InputContract,
+    problems: list[Problem],
+    in_memory_bytes: int,
 ) -> Split:
-    lazy = LazyImages(len(entries), contract, lambda row: decode_file(entries[row].path, contract))
-    rows = np.arange(len(entries))
-    images: ImageArray | LazyImages = lazy
-    if len(entries) * contract.num_bytes <= _IN_MEMORY_BYTES:
-        images, good = _decode_all(entries, contract, problems)
-        rows = rows[good]
-    ids = [entries[row].id for row in rows]
-    labels = np.array([index[entries[row].label] for row in rows], np.int64)
-    return Split(ids, labels, images)
-
-
-def _decode_all(
-    entries: list[Entry], contract: InputContract, problems: list[Problem]
-) -> tuple[ImageArray, list[int]]:
-    images = np.empty((len(entries), *contract.shape), np.uint8)
-    good: list[int] = []
-    for row, entry in enumerate(entries):
+    spool = Spool(contract.shape, in_memory_bytes, expected=len(entries))
+    ids, labels = [], []
+    for entry in entries:
         try:
-            images[len(good)] = decode_file(entry.path, contract)
+            spool.append(_decode_file(entry.path, contract))
         except BadImage as error:
             problems.append(Problem(entry.id, f"{error}; left out"))
         else:
-            good.append(row)
-    return images[: len(good)], good
+            ids.append(entry.id)
+            labels.append(index[entry.label])
+    return Split(ids, np.array(labels, np.int64), spool.images())
 
 
-def decode_file(path: Path, contract: InputContract) -> ImageArray:
-    """Read and decode one image file."""
+def _decode_file(path: Path, contract: InputContract) -> ImageArray:
     try:
         return decode(path.read_bytes(), contract)
     except OSError as error:
         raise BadImage(f"cannot read {path}: {error.strerror}") from error
-
-
-def _natural(label: str) -> tuple[int, int, str]:
-    return (0, int(label), label) if label.isdecimal() else (1, 0, label)
-
-
-def _natural_path(path: Path) -> tuple[int, int, str]:
-    return _natural(path.name)

@@ -4,10 +4,11 @@ import os
 from pathlib import Path
 
 from hemline_model._contract import InputContract
+from hemline_model._data._arrays import find_npy, load_npy, load_npz
 from hemline_model._data._cifar import is_cifar, load_cifar
 from hemline_model._data._folder import load_folder
 from hemline_model._data._idx import find_idx, load_idx
-from hemline_model._data._npz import load_npz
+from hemline_model._data._stored import IN_MEMORY_BYTES
 from hemline_model._data._table import load_table
 from hemline_model._data._types import Dataset
 from hemline_model._errors import BadDataset
@@ -34,22 +35,32 @@ _KNOWN = {
     "mnist": ("mnist", "mnist.npz"),
     "cifar10": ("cifar10", "cifar-10-batches-bin", "cifar-10-batches-py"),
     "cifar100": ("cifar100", "cifar-100-binary", "cifar-100-python"),
+} | {
+    f"emnist-{kind}": (f"emnist/emnist-{kind}", f"emnist-{kind}", f"gzip/emnist-{kind}")
+    for kind in ("balanced", "byclass", "bymerge", "digits", "letters", "mnist")
 }
 _CLASSES = {"fashion-mnist": _FASHION}
 # Debian's data set packages (dataset-fashion-mnist) install below this directory.
 _SYSTEM_DATASETS = Path("/usr/share/datasets")
 
 
-def dataset(spec: str | os.PathLike[str], contract: InputContract | None = None) -> Dataset:
+def dataset(
+    spec: str | os.PathLike[str],
+    contract: InputContract | None = None,
+    *,
+    in_memory_bytes: int = IN_MEMORY_BYTES,
+) -> Dataset:
     """Open a data set.
 
-    `spec` is a path: a folder with one folder per class, a folder of IDX files or of CIFAR batches,
-    an `.npz` archive, or a `.csv` that names images. Or the name of a known set:
-    `fashion-mnist-sample` comes with this package (the first 10,000 training images and all 10,000
-    test images); `fashion-mnist`, `mnist`, `cifar10` and `cifar100` are looked for below the
-    directory in `HEMLINE_DATASETS`, among the system's packages and in Keras's cache; nothing is
-    downloaded. `contract` is the shape to bring images of differing sizes to; chosen from the
-    images when not given.
+    `spec` is a path: a folder with one folder per class, a folder of IDX files, of CIFAR batches or
+    of `.npy` arrays, an `.npz` archive, one of a pair of `.npy` arrays, or a `.csv` that names
+    images. Or the name of a known set: `fashion-mnist-sample` comes with this package (the first
+    10,000 training images and all 10,000 test images); `fashion-mnist`, `mnist`, `emnist-letters`
+    and its kin, `cifar10` and `cifar100` are looked for below the directory in `HEMLINE_DATASETS`,
+    among the system's packages and in Keras's cache; nothing is downloaded. `contract` is the shape
+    to bring images of differing sizes to; chosen from the images when not given. A split whose
+    pixels take more than `in_memory_bytes` is read from a file as it is used: the `.npy` itself, or
+    a scratch file in `TMPDIR` that everything else is decoded to once.
 
     Raises:
         BadDataset: there is nothing of that name or at that path, or it cannot be read.
@@ -57,30 +68,36 @@ def dataset(spec: str | os.PathLike[str], contract: InputContract | None = None)
     text = os.fspath(spec)
     path = Path(text).expanduser()
     if text == _SAMPLE:
-        return load_idx(shipped_data(_SAMPLE), "fashion-mnist", _FASHION)
+        return _open_path(shipped_data(_SAMPLE), "fashion-mnist", contract, in_memory_bytes)
     if text in _KNOWN and not path.exists():
-        return _open_path(_installed(text), text, contract)
-    if not path.exists():
+        return _open_path(_installed(text), text, contract, in_memory_bytes)
+    if not path.exists() and not find_idx(path):
         known = ", ".join([_SAMPLE, *_KNOWN])
         raise BadDataset(f"there is no data set at {text!r}; expected a path or one of {known}")
-    return _open_path(path, path.resolve().name.removesuffix(path.suffix), contract)
+    name = path.resolve().name.removesuffix(path.suffix)
+    return _open_path(path, name, contract, in_memory_bytes)
 
 
-def _open_path(path: Path, name: str, contract: InputContract | None) -> Dataset:
+def _open_path(path: Path, name: str, contract: InputContract | None, in_memory: int) -> Dataset:
+    classes = _CLASSES.get(name)
     if path.is_file():
         if path.suffix == ".npz":
-            return load_npz(path, name, _CLASSES.get(name))
+            return load_npz(path, name, classes, in_memory)
+        if path.suffix == ".npy":
+            return load_npy(find_npy(path), path, name, classes, in_memory)
         if path.suffix == ".csv":
-            return load_table(path, name, contract)
+            return load_table(path, name, contract, in_memory)
         raise BadDataset(
-            f"{path} is a {path.suffix or 'plain'} file; expected a folder of classes, IDX files or "
-            "CIFAR batches, or an .npz or .csv file"
+            f"{path} is a {path.suffix or 'plain'} file; expected a folder of classes, IDX files, "
+            "CIFAR batches or .npy arrays, or an .npz, .npy or .csv file"
         )
-    if find_idx(path, "train") or find_idx(path, "test"):
-        return load_idx(path, name, _CLASSES.get(name))
+    if idx := find_idx(path):
+        return load_idx(idx, name, classes, in_memory)
     if is_cifar(path):
         return load_cifar(path, name)
-    return load_folder(path, name, contract)
+    if arrays := find_npy(path):
+        return load_npy(arrays, path, name, classes, in_memory)
+    return load_folder(path, name, contract, in_memory)
 
 
 def _installed(name: str) -> Path:
@@ -88,10 +105,15 @@ def _installed(name: str) -> Path:
     keras_home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     for root in [*roots, _SYSTEM_DATASETS, keras_home / "datasets"]:
         for place in _KNOWN[name]:
-            if (root / place).exists():
+            if (root / place).exists() or find_idx(root / place):
                 return root / place
+    fetch = (
+        "get its gzip.zip from NIST"
+        if name.startswith("emnist")
+        else "let Keras fetch it once (python -c 'import keras; "
+        f"keras.datasets.{name.replace('-', '_')}.load_data()')"
+    )
     raise BadDataset(
-        f"{name} is not installed here: put its files into a folder {name} and name the folder above "
-        "it in HEMLINE_DATASETS, or let Keras fetch it once "
-        f"(python -c 'import keras; keras.datasets.{name.replace('-', '_')}.load_data()')"
+        f"{name} is not installed here: put its files into a folder {_KNOWN[name][0].split('/')[0]} "
+        f"and name the folder above it in HEMLINE_DATASETS, or {fetch}"
     )

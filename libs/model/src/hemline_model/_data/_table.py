@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hemline_model._contract import InputContract
 from hemline_model._data._folder import Entry, load_entries
+from hemline_model._data._stored import IN_MEMORY_BYTES
 from hemline_model._data._types import Dataset
 from hemline_model._errors import BadDataset
 
@@ -15,7 +16,12 @@ _LABEL = ("label", "class", "class_name", "category", "target")
 _SPLIT_NAMES = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
 
 
-def load_table(path: Path, name: str, contract: InputContract | None = None) -> Dataset:
+def load_table(
+    path: Path,
+    name: str,
+    contract: InputContract | None = None,
+    in_memory_bytes: int = IN_MEMORY_BYTES,
+) -> Dataset:
     """Load a CSV file with a header: an image column (paths relative to the file), a label column,
     and optionally `split` (train, validation, test).
 
@@ -49,7 +55,7 @@ def load_table(path: Path, name: str, contract: InputContract | None = None) -> 
                 f"{path}, line {number}: split is {side!r}; expected train, validation or test"
             )
         entries.append(Entry(file_name, target, label_name, _SPLIT_NAMES.get(side)))
-    return load_entries(entries, name, str(path), contract)
+    return load_entries(entries, name, str(path), contract, in_memory_bytes)
 
 
 def _column(path: Path, columns: dict[str, str], accepted: tuple[str, ...]) -> str:

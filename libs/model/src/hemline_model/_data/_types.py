@@ -1,6 +1,6 @@
 """A data set as the rest of the library sees it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, overload, runtime_checkable
 
@@ -12,14 +12,14 @@ from hemline_model._decode import ImageArray
 from hemline_model._errors import BadDataset
 from hemline_model._split import SplitName
 
-__all__ = ["Dataset", "Images", "LazyImages", "Problem", "Split"]
+__all__ = ["Dataset", "Images", "Problem", "Split"]
 
 Labels = npt.NDArray[np.int64]
 
 
 @runtime_checkable
 class Images(Protocol):
-    """Images by position, in memory or decoded when asked for: a uint8 array is one."""
+    """Images by position, in memory or read when asked for: a uint8 array is one."""
 
     def __len__(self) -> int: ...
 
@@ -27,31 +27,6 @@ class Images(Protocol):
     def __getitem__(self, index: int) -> ImageArray: ...
     @overload
     def __getitem__(self, index: slice | npt.NDArray[np.int64]) -> ImageArray: ...
-
-
-class LazyImages:
-    """Images that are decoded each time they are asked for, so that only a batch is in memory."""
-
-    def __init__(self, count: int, contract: InputContract, get: Callable[[int], ImageArray]):
-        self._count = count
-        self._contract = contract
-        self._get = get
-
-    def __len__(self) -> int:
-        return self._count
-
-    @overload
-    def __getitem__(self, index: int) -> ImageArray: ...
-    @overload
-    def __getitem__(self, index: slice | npt.NDArray[np.int64]) -> ImageArray: ...
-    def __getitem__(self, index: int | slice | npt.NDArray[np.int64]) -> ImageArray:
-        if isinstance(index, (int, np.integer)):
-            return self._get(range(self._count)[index])
-        wanted = range(self._count)[index] if isinstance(index, slice) else index.tolist()
-        batch = np.empty((len(wanted), *self._contract.shape), np.uint8)
-        for place, position in enumerate(wanted):
-            batch[place] = self._get(position)
-        return batch
 
 
 @dataclass(frozen=True, slots=True)
