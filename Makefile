@@ -93,6 +93,7 @@ generate: $(VENV)/.dev ## rewrite the generated files
 	$(BIN)/python -m hemline_operator.manifests k8s
 	$(BIN)/python -m hemline_observability charts/hemline/files/dashboards
 	$(BIN)/python charts/generate.py charts
+	$(BIN)/python -m hemline_broker.testing libs/broker/README.md
 
 bench: $(VENV)/.dev ## every benchmark, quick (BENCH_OPTIONS= for the full length)
 	for file in bench/[a-z]*.py; do nice -n 0 $(BIN)/python $$file $(BENCH_OPTIONS) || exit 1; done

@@ -16,6 +16,8 @@ PYTHON="$python" "$copy/libs/api/generate.sh"
 rm -r "$copy/charts/hemline/files/dashboards"
 "$python" -m hemline_observability "$copy/charts/hemline/files/dashboards"
 "$python" charts/generate.py "$copy/charts"
+cp libs/broker/README.md "$copy/broker.md"
+"$python" -m hemline_broker.testing "$copy/broker.md"
 for folder in libs/api/src k8s charts; do
   if ! diff -r -x __pycache__ "$folder" "$copy/$folder"; then
     echo "error: generated files below $folder are not current; run: make generate" >&2
@@ -24,5 +26,9 @@ for folder in libs/api/src k8s charts; do
 done
 if ! diff docs/asyncapi.yaml "$copy/asyncapi.yaml"; then
   echo "error: docs/asyncapi.yaml is not current; run: make generate" >&2
+  exit 1
+fi
+if ! diff libs/broker/README.md "$copy/broker.md"; then
+  echo "error: the table in libs/broker/README.md is not current; run: make generate" >&2
   exit 1
 fi

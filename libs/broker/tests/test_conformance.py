@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import subprocess
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +13,8 @@ import pytest
 
 from hemline_broker import connect
 from hemline_broker.testing import Conformance, Harness
+
+_KAFKA_SH = Path(__file__).parents[3] / "tests" / "servers" / "kafka" / "kafka.sh"
 
 
 class TestMemory(Conformance):
@@ -31,8 +36,21 @@ class TestSqlite(Conformance):
 @pytest.mark.timeout(400)
 class TestKafka(Conformance):
     @pytest.fixture
-    def harness(self, kafka_url: str) -> Harness:
-        return Harness(kafka_url, patience=90.0)
+    def harness(self, kafka_url: str, request: pytest.FixtureRequest) -> Harness:
+        async def restart() -> None:
+            port = str(request.getfixturevalue("kafka_port"))
+            await asyncio.to_thread(
+                subprocess.run, [_KAFKA_SH, "restart", "--kill", "--port", port], check=True
+            )
+
+        return Harness(
+            kafka_url,
+            patience=90.0,
+            # Another's broker is not ours to restart.
+            restart=None if os.environ.get("HEMLINE_TEST_KAFKA") else restart,
+            hold=5.0,
+            short_lease="session_ms=2000&max_poll_ms=2000",
+        )
 
 
 @pytest.mark.pubsub
@@ -40,4 +58,6 @@ class TestPubsub(Conformance):
     @pytest.fixture
     def harness(self, pubsub_url: str, tmp_path: Path) -> Harness:
         # Pub/Sub carries 10 MB: the suite's largest messages need a claim check.
-        return Harness(f"{pubsub_url}&claim_check={(tmp_path / 'claims').as_uri()}")
+        claims = (tmp_path / "claims").as_uri()
+        # The shortest lease there is lasts ten seconds.
+        return Harness(f"{pubsub_url}&claim_check={claims}", hold=12.0, short_lease="")

@@ -1,13 +1,11 @@
-"""What only Kafka can get wrong: gaps, rebalances, slow handlers, foreign clients."""
+"""What only Kafka can get wrong: gaps, rebalances, foreign clients."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import time
 import uuid
-from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, ConsumerGroupType, Producer
@@ -27,7 +25,6 @@ from hemline_broker._kafka._transactions import Transactor
 from hemline_broker.testing import Harness, numbered
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
-_KAFKA_SH = Path(__file__).parents[3] / "tests" / "servers" / "kafka" / "kafka.sh"
 
 
 @pytest.fixture
@@ -71,20 +68,6 @@ async def test_gaps_from_transactions_do_not_stall_the_commit(harness: Harness) 
             await subscription.settled()
             # The brokers write the last transaction's marker when they like: it may be the very end of the log.
             assert await subscription.lag() <= 1
-
-
-async def test_handler_slower_than_the_poll_interval_keeps_its_partition(harness: Harness) -> None:
-    """C5: the thread polls on while a handler sleeps longer than max.poll.interval.ms."""
-    url = f"{harness.url}?group_protocol=classic&session_ms=2000&max_poll_ms=2000"
-    async with harness.topic("group") as (_, topic), connect(url) as broker:
-        await broker.send_many(topic, numbered(3))
-        async with broker.subscribe(topic, group="group", in_flight=1) as subscription:
-            delivery = await harness.one(subscription)
-            await asyncio.sleep(5)
-            assert not delivery.lease.lost
-            delivery.ack()
-            await subscription.settled()
-            assert (await harness.one(subscription)).message.data == b"1"
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer", "auto"])
@@ -336,18 +319,3 @@ async def test_auto_finds_the_modern_protocol(harness: Harness) -> None:
         )
         (mine,) = [group for group in listed.valid if group.group_id == f"{topic}.group"]
         assert mine.type == ConsumerGroupType.CONSUMER
-
-
-@pytest.mark.slow
-async def test_restart_of_the_broker(kafka_port: int) -> None:
-    """The suite's restart behaviour with a broker that really goes away."""
-    from hemline_broker.testing import Crashing
-
-    async def restart() -> None:
-        await asyncio.to_thread(
-            subprocess.run, [_KAFKA_SH, "restart", "--kill", "--port", str(kafka_port)], check=True
-        )
-
-    await Crashing().test_restart(
-        Harness(f"kafka://127.0.0.1:{kafka_port}", patience=120.0, restart=restart)
-    )

@@ -18,7 +18,7 @@ from hemline_broker._sqlite._source import SqliteSource
 from hemline_broker._sqlite._writer import Writer, insert_all, no_such_topic
 from hemline_broker._url import BrokerURL
 
-_IN_MEMORY = frozenset(
+IN_MEMORY = frozenset(
     {
         Capability.OLDEST,
         Capability.LAG,
@@ -27,7 +27,7 @@ _IN_MEMORY = frozenset(
         Capability.TRANSACTIONS,
     }
 )
-_IN_A_FILE = _IN_MEMORY | {Capability.PERSISTENT, Capability.SHARED}
+IN_A_FILE = IN_MEMORY | {Capability.PERSISTENT, Capability.SHARED}
 
 
 class SqliteDriver:
@@ -38,7 +38,7 @@ class SqliteDriver:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._writer = Writer(settings)
-        self.capabilities = _IN_MEMORY if settings.beside is None else _IN_A_FILE
+        self.capabilities = IN_MEMORY if settings.beside is None else IN_A_FILE
 
     async def start(self) -> None:
         """Open the database."""

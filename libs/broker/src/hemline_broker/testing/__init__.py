@@ -19,10 +19,11 @@ from hemline_broker.testing._failing import Failing
 from hemline_broker.testing._harness import Harness, bodies, numbered
 from hemline_broker.testing._receiving import Receiving
 from hemline_broker.testing._sending import Sending
+from hemline_broker.testing._stressing import Stressing
 from hemline_broker.testing._transacting import Transacting
 
 
-class Conformance(Sending, Receiving, Failing, Crashing, Transacting, Claiming):
+class Conformance(Sending, Receiving, Failing, Crashing, Transacting, Claiming, Stressing):
     """Every behaviour."""
 
 
@@ -34,6 +35,7 @@ __all__ = [
     "Harness",
     "Receiving",
     "Sending",
+    "Stressing",
     "Transacting",
     "bodies",
     "numbered",

@@ -20,6 +20,7 @@ from hemline_broker import (
     Subscription,
 )
 from hemline_broker.claims import sweep
+from hemline_broker.testing._behaviour import named
 from hemline_broker.testing._failing import dead_topic
 from hemline_broker.testing._harness import Harness, bodies
 
@@ -48,8 +49,9 @@ class Claiming:
                 await subscription.settled()
                 await harness.nothing(subscription)
 
+    @named("C6")
     async def test_claim_check_keeps_bounds(self, harness: Harness, tmp_path: Path) -> None:
-        """C6 with a claim check: no more bodies are fetched than `in_flight_bytes` allows, give or take one."""
+        """No more bodies are fetched than `in_flight_bytes` allows, give or take one."""
         claims = ClaimCheck((tmp_path / "claims").as_uri(), above=_ABOVE)
         size = 500_000
         async with harness.topic("group", claim_check=claims) as (broker, topic):
@@ -66,8 +68,9 @@ class Claiming:
                     (await harness.one(subscription)).ack()
                 await subscription.settled()
 
+    @named("C16")
     async def test_claim_check_body_gone(self, harness: Harness, tmp_path: Path) -> None:
-        """C16: a body that was deleted, or changed, makes a dead letter that says so; the rest goes on."""
+        """A body that was deleted, or changed, makes a dead letter that says so; the rest goes on."""
         counted: list[str] = []
 
         class Counts(Observer):
@@ -165,6 +168,7 @@ class Claiming:
             async with broker.subscribe(dead, group="reader") as letters:
                 assert (await harness.one(letters)).message.data == message.data
 
+    @named("C16")
     async def test_claim_check_leaves_no_orphan_of_a_failed_send(
         self, harness: Harness, tmp_path: Path
     ) -> None:

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from hemline_broker import AckLost, Capability, Delivery, Message
+from hemline_broker.testing._behaviour import RESTART, named, needs
 from hemline_broker.testing._harness import Harness, bodies, numbered
 
 # A consumer in a process of its own: acknowledges all but every third message, says so, and waits to be killed.
@@ -36,9 +37,11 @@ asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
 class Crashing:
     """Mix into a test class that has a fixture `harness`."""
 
+    @named("C1", "C13")
+    @needs(Capability.SHARED)
     async def test_kill(self, harness: Harness) -> None:
-        """C1: SIGKILL with out-of-order acks loses nothing, and the messages soon go to another consumer."""
-        async with harness.topic("group", needs=Capability.SHARED) as (broker, topic):
+        """SIGKILL with out-of-order acks loses nothing, and the messages soon go to another consumer."""
+        async with harness.topic("group") as (broker, topic):
             await broker.send_many(topic, numbered(90))
             victim = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -70,8 +73,9 @@ class Crashing:
                 await runner
             assert wanted <= seen
 
+    @named("Dapr Kafka rebalance on stop", "C4", "C13")
     async def test_consumers_come_and_go(self, harness: Harness) -> None:
-        """C4, Dapr rebalance: with consumers joining and leaving under load nothing is lost, ids stay."""
+        """With consumers joining and leaving under load nothing is lost, ids stay."""
         async with harness.topic("group", partitions=4) as (broker, topic):
             messages = [Message(b"%d" % n, key=str(n % 50)) for n in range(1500)]
             seen: set[str] = set()
@@ -105,10 +109,30 @@ class Crashing:
                 await asyncio.gather(sender, *tasks, return_exceptions=True)
             assert seen == {message.id for message in messages}
 
+    @named("C5")
+    async def test_slow_handler(self, harness: Harness) -> None:
+        """A handler slower than the backend lets a consumer be silent keeps its message, and its place in the group."""
+        async with (
+            harness.topic("group") as (_, topic),
+            harness.with_options(harness.short_lease).connect() as broker,
+        ):
+            await broker.send_many(topic, numbered(2))
+            async with broker.subscribe(topic, group="group", in_flight=1) as subscription:
+                delivery = await harness.one(subscription)
+                await asyncio.sleep(harness.hold)
+                assert not delivery.lease.lost
+                delivery.ack()
+                await subscription.settled()
+                other = await harness.one(subscription)
+                assert {delivery.message.data, other.message.data} == {b"0", b"1"}
+                assert (delivery.attempt, other.attempt) == (1, 1)
+
+    @named("Watermill TestReconnect", "Dapr Kafka brokers killed")
+    @needs(RESTART)
     async def test_restart(self, harness: Harness) -> None:
-        """Watermill TestReconnect: a restart of the broker loses nothing that was confirmed."""
+        """A restart of the broker loses nothing that was confirmed."""
         if harness.restart is None:
-            pytest.skip("this backend has no server to restart")
+            raise AssertionError("run without a way to restart the backend")
         async with harness.topic("group") as (broker, topic):
             seen: set[bytes] = set()
 
@@ -130,8 +154,9 @@ class Crashing:
                 await asyncio.gather(task, return_exceptions=True)
             assert sorted(map(int, seen)) == list(range(200))
 
+    @named("C4", "C17")
     async def test_ack_of_a_lost_lease(self, harness: Harness) -> None:
-        """C17: an ack after the message went to another consumer is reported, with the message's id."""
+        """An ack after the message went to another consumer is reported, with the message's id."""
         async with harness.topic("group") as (broker, topic):
             await broker.send(topic, Message(b"x"))
             async with broker.subscribe(topic, group="group") as subscription:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 
 import pytest
 
@@ -18,16 +19,19 @@ from hemline_broker import (
     Reject,
     Retry,
 )
+from hemline_broker.testing._behaviour import named
 from hemline_broker.testing._harness import Harness, bodies, numbered
 
+_CONTEXT: ContextVar[str] = ContextVar("context")
 _FAST = Retry(attempts=3, delay=0.05, factor=1.0)
 
 
 class Failing:
     """Mix into a test class that has a fixture `harness`."""
 
+    @named("go-cloud TestNack", "Watermill TestResendOnError", "Dapr GCP errors and retry")
     async def test_nack(self, harness: Harness) -> None:
-        """go-cloud TestNack, Watermill TestResendOnError: nacked messages come again, counted."""
+        """Nacked messages come again, counted."""
         async with harness.topic("group") as (broker, topic):
             await broker.send_many(topic, numbered(10))
             async with broker.subscribe(topic, group="group") as subscription:
@@ -44,8 +48,9 @@ class Failing:
                 await subscription.settled()
                 await harness.nothing(subscription)
 
+    @named("C18")
     async def test_delay(self, harness: Harness) -> None:
-        """C18: a delayed nack comes no sooner than asked, and blocks nobody."""
+        """A delayed nack comes no sooner than asked, and blocks nobody."""
         async with harness.topic("group") as (broker, topic):
             await broker.send_many(topic, numbered(3))
             async with broker.subscribe(topic, group="group", in_flight=2) as subscription:
@@ -70,8 +75,9 @@ class Failing:
             async with broker.subscribe(topic, group="group") as subscription:
                 assert (await harness.one(subscription)).message.data == b"x"
 
+    @named("Dapr GCP dead letter", "C8", "C11", "C13")
     async def test_poison(self, harness: Harness) -> None:
-        """C11, C13, C8: dead-lettered once, with reason, original body, headers and id; the rest goes on."""
+        """Dead-lettered once, with reason, original body, headers and id; the rest goes on."""
         async with harness.topic("group") as (broker, topic), dead_topic(broker) as dead:
             poison = Message(
                 b"\xffpoison",
@@ -110,8 +116,9 @@ class Failing:
             assert letter.extensions["deadattempt"] == "3"
             assert "ValueError: bad pixel" in letter.extensions["deadreason"]
 
+    @named("Dapr Kafka kafka_exhausted_test")
     async def test_exhausted_stays_dead(self, harness: Harness) -> None:
-        """Dapr kafka_exhausted_test: given-up messages do not come again after a restart."""
+        """Given-up messages do not come again after a restart."""
         async with harness.topic("group") as (broker, topic), dead_topic(broker) as dead:
             await broker.send(topic, Message(b"poison"))
             async with broker.subscribe(
@@ -186,8 +193,9 @@ class Failing:
                 async with broker.subscribe(topic, group="group", dead_letter="no-such-dead"):
                     pass
 
+    @named("Dapr subscribe")
     async def test_run_acks_and_retries(self, harness: Harness) -> None:
-        """Dapr subscribe: the first deliveries and every fifth fail, everything is handled in the end."""
+        """The first deliveries and every fifth fail, everything is handled in the end."""
         async with harness.topic("group") as (broker, topic):
             await broker.send_many(topic, numbered(60))
             calls = 0
@@ -209,8 +217,36 @@ class Failing:
                 await runner
             assert len(handled) == 60
 
+    @named("Watermill TestContinueAfterErrors")
+    async def test_goes_on_after_errors(self, harness: Harness) -> None:
+        """After consumer upon consumer that failed at everything, a good one gets all, and no letter is dead."""
+        async with harness.topic("group") as (broker, topic), dead_topic(broker) as dead:
+            await broker.send_many(topic, numbered(20))
+            endless = Retry(attempts=None, delay=0.0)
+            for _ in range(3):
+                async with broker.subscribe(
+                    topic, group="group", retry=endless, dead_letter=dead
+                ) as subscription:
+                    failed = 0
+                    while failed < 60:
+                        for delivery in await harness.take(subscription, 1):
+                            delivery.nack()
+                            failed += 1
+            async with broker.subscribe(
+                topic, group="group", retry=endless, dead_letter=dead
+            ) as subscription:
+                taken = await harness.take(subscription, 20)
+                assert sorted(map(int, bodies(taken))) == list(range(20))
+                for delivery in taken:
+                    delivery.ack()
+                await subscription.settled()
+                await harness.nothing(subscription)
+            async with broker.subscribe(dead, group="reader") as letters:
+                await harness.nothing(letters)
+
+    @named("Dapr Kafka keyed order with errors", "C14")
     async def test_order_by_key(self, harness: Harness) -> None:
-        """C14: one key serially and in order, retries included; other keys side by side."""
+        """One key serially and in order, retries included; other keys side by side."""
         async with harness.topic("group", ordered=True) as (broker, topic):
             messages = [Message(b"%d" % n, key=f"key{n % 4}") for n in range(80)]
             await broker.send_many(topic, messages)
@@ -264,15 +300,27 @@ class Failing:
                 await runner
             assert most == 3
 
+    @named("Watermill TestMessageCtx")
     async def test_cancelled_run(self, harness: Harness) -> None:
-        """A cancelled `run` leaves its messages to be delivered again."""
+        """A cancelled `run` cancels its handlers, who never see the sender's context; their messages come again."""
         async with harness.topic("group") as (broker, topic):
+            _CONTEXT.set("the sender's")
             await broker.send_many(topic, numbered(3))
+            _CONTEXT.set("the reader's")
             started = asyncio.Event()
+            contexts: list[str] = []
+            cancelled = 0
 
             async def handle(delivery: Delivery) -> None:
-                started.set()
-                await asyncio.Event().wait()
+                nonlocal cancelled
+                contexts.append(_CONTEXT.get())
+                if len(contexts) == 3:
+                    started.set()
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    cancelled += 1
+                    raise
 
             async with broker.subscribe(topic, group="group") as subscription:
                 runner = asyncio.create_task(subscription.run(handle))
@@ -280,6 +328,8 @@ class Failing:
                     await started.wait()
                 runner.cancel()
                 await asyncio.gather(runner, return_exceptions=True)
+                assert contexts == ["the reader's"] * 3
+                assert cancelled == 3
             async with broker.subscribe(topic, group="group") as subscription:
                 assert sorted(bodies(await harness.take(subscription, 3))) == [b"0", b"1", b"2"]
 

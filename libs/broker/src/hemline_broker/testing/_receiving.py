@@ -8,14 +8,16 @@ import asyncio
 import pytest
 
 from hemline_broker import Capability, Closed, Delivery, Message, NotFound, Retry
+from hemline_broker.testing._behaviour import named, needs
 from hemline_broker.testing._harness import Harness, bodies, numbered
 
 
 class Receiving:
     """Mix into a test class that has a fixture `harness`."""
 
+    @named("go-cloud TestSendReceiveTwo", "Watermill TestConsumerGroups", "Dapr Kafka second group")
     async def test_groups_are_independent(self, harness: Harness) -> None:
-        """go-cloud TestSendReceiveTwo, Watermill TestConsumerGroups: each group gets everything."""
+        """Each group gets everything."""
         async with harness.topic("one", "two") as (broker, topic):
             await broker.send_many(topic, numbered(50))
             for group in ("one", "two"):
@@ -23,30 +25,34 @@ class Receiving:
                     taken = await harness.take(subscription, 50)
                     assert len(set(bodies(taken))) == 50
 
+    @named("Watermill TestConcurrentSubscribe", "Dapr Kafka consumers share a group")
     async def test_consumers_of_a_group_share(self, harness: Harness) -> None:
-        """Dapr: a message goes to one consumer of the group; together they get all."""
+        """A message goes to one consumer of the group; many of them get all together."""
         async with harness.topic("group", partitions=4) as (broker, topic):
             seen: list[Delivery] = []
 
-            async def consume(name: str) -> None:
+            async def consume() -> None:
                 async with broker.subscribe(topic, group="group", in_flight=16) as subscription:
                     async for delivery in subscription:
                         seen.append(delivery)
                         delivery.ack()
                         await asyncio.sleep(0.001)
 
-            tasks = [asyncio.create_task(consume(f"c{n}")) for n in range(3)]
+            messages = [Message(b"%d" % n, key=str(n)) for n in range(1000)]
+            await broker.send_many(topic, messages[:500])
+            tasks = [asyncio.create_task(consume()) for _ in range(8)]
             try:
-                await broker.send_many(topic, [Message(b"%d" % n, key=str(n)) for n in range(500)])
-                await harness.until(lambda: len({d.message.id for d in seen}) == 500)
+                await broker.send_many(topic, messages[500:])
+                await harness.until(lambda: len({d.message.id for d in seen}) == 1000)
             finally:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-            assert {int(body) for body in bodies(seen)} == set(range(500))
+            assert {int(body) for body in bodies(seen)} == set(range(1000))
 
+    @named("Watermill TestTopic", "Dapr multiple handlers", "Dapr GCP not-subscribed topic")
     async def test_topics_do_not_mix(self, harness: Harness) -> None:
-        """Watermill TestTopic, Dapr multiple handlers."""
+        """A group sees the messages of its topic alone."""
         async with (
             harness.topic("group") as (broker, first),
             harness.topic("group") as (_, second),
@@ -60,17 +66,20 @@ class Receiving:
                     delivery.ack()
                     await harness.nothing(subscription)
 
+    @named("go-cloud TestNonExistentSubscriptionSucceedsOnOpenButFailsOnReceive", "C12")
     async def test_unknown_subscription(self, harness: Harness) -> None:
-        """go-cloud TestNonExistentSubscription…: making one works, entering says NotFound."""
+        """Making a subscription works, entering it says NotFound."""
         async with harness.connect() as broker:
             subscription = broker.subscribe("no-such-topic", group="group")
             with pytest.raises(NotFound):
                 async with subscription:
                     pass
 
+    @named("Watermill TestNewSubscriberReceivesOldMessages")
+    @needs(Capability.OLDEST)
     async def test_old_messages(self, harness: Harness) -> None:
-        """Watermill TestNewSubscriberReceivesOldMessages: a new group begins where it is told to."""
-        async with harness.topic(needs=Capability.OLDEST) as (broker, topic):
+        """A new group begins where it is told to."""
+        async with harness.topic() as (broker, topic):
             await broker.send(topic, Message(b"old"))
             await broker.ensure(topic, "late", start="new")
             await broker.send(topic, Message(b"new"))
@@ -87,8 +96,9 @@ class Receiving:
             async with broker.subscribe(topic, group="group", start="new") as subscription:
                 assert (await harness.one(subscription)).message.data == b"early"
 
+    @named("Watermill TestNoAck")
     async def test_acked_is_gone(self, harness: Harness) -> None:
-        """Watermill TestNoAck: after an ack nothing comes again; without one everything does."""
+        """After an ack nothing comes again; without one everything does."""
         async with harness.topic("group") as (broker, topic):
             await broker.send_many(topic, numbered(4))
             async with broker.subscribe(topic, group="group") as subscription:
@@ -105,8 +115,9 @@ class Receiving:
                 await harness.nothing(subscription)
                 assert await subscription.lag() == 0
 
+    @named("go-cloud TestDoubleAck")
     async def test_double_ack(self, harness: Harness) -> None:
-        """go-cloud TestDoubleAck: a second ack and a nack after an ack do nothing; the others are unharmed."""
+        """A second ack and a nack after an ack do nothing; the others are unharmed."""
         async with harness.topic("group") as (broker, topic):
             await broker.send_many(topic, numbered(3))
             async with broker.subscribe(topic, group="group") as subscription:
@@ -135,8 +146,9 @@ class Receiving:
                     delivery.ack()
                 assert len(await harness.take(subscription, 5)) == 5
 
+    @named("C6")
     async def test_no_more_than_bytes(self, harness: Harness) -> None:
-        """C6: back-pressure by bytes, give or take one message."""
+        """Back-pressure by bytes, give or take one message."""
         size = 1_000_000
         async with harness.topic("group") as (broker, topic):
             await broker.send_many(topic, [Message(bytes(size)) for _ in range(12)])
@@ -184,6 +196,31 @@ class Receiving:
             assert seen == [b"%4d" % n for n in range(100)]
             assert max(sizes) > 1
 
+    @named("Dapr bulkSubscribe")
+    async def test_batch_in_parts(self, harness: Harness) -> None:
+        """Each message of a batch can have an end of its own; what is left is acknowledged with the batch."""
+        async with harness.topic("group") as (broker, topic):
+            await broker.send_many(topic, numbered(10))
+            again: list[tuple[bytes, int]] = []
+            done = 0
+            async with broker.subscribe(topic, group="group") as subscription:
+                async with asyncio.timeout(harness.patience):
+                    async for batch in subscription.batches(5, wait=0.5):
+                        assert len(batch) <= 5
+                        for delivery in batch:
+                            if delivery.attempt > 1:
+                                again.append((delivery.message.data, delivery.attempt))
+                            elif int(delivery.message.data) % 4 == 1:
+                                delivery.nack()
+                                done -= 1
+                        batch.ack()
+                        done += len(batch)
+                        if done == 10:
+                            break
+                await subscription.settled()
+                await harness.nothing(subscription)
+            assert sorted(again) == [(b"1", 2), (b"5", 2), (b"9", 2)]
+
     async def test_batches_wait_to_fill(self, harness: Harness) -> None:
         """With `wait`, a batch fills up after its first message."""
         async with (
@@ -198,9 +235,10 @@ class Receiving:
                     break
             await sender
 
+    @needs(Capability.LAG)
     async def test_lag(self, harness: Harness) -> None:
         """Lag counts what is not acknowledged, in flight included."""
-        async with harness.topic("group", needs=Capability.LAG) as (broker, topic):
+        async with harness.topic("group") as (broker, topic):
             await broker.send_many(topic, numbered(10))
             async with broker.subscribe(topic, group="group") as subscription:
                 assert await subscription.lag() == 10
@@ -213,8 +251,9 @@ class Receiving:
             (info,) = [each for each in await broker.topics() if each.name == topic]
             assert info.groups == {"group": 3}
 
+    @named("go-cloud TestErrorOnReceiveFromClosedSubscription")
     async def test_closed_subscription(self, harness: Harness) -> None:
-        """go-cloud TestErrorOnReceiveFromClosedSubscription: iteration ends, closing again does nothing."""
+        """Iteration ends with the close; closing again does nothing."""
         async with harness.topic("group") as (broker, topic):
             async with broker.subscribe(topic, group="group") as subscription:
                 ended = asyncio.create_task(_count(subscription))
@@ -227,8 +266,9 @@ class Receiving:
                 async with subscription:
                     pass
 
+    @named("go-cloud TestCancelSendReceive", "Watermill TestSubscribeCtx")
     async def test_cancelled_iteration(self, harness: Harness) -> None:
-        """go-cloud TestCancelSendReceive, Watermill TestSubscribeCtx: a cancelled wait loses nothing."""
+        """A cancelled wait loses nothing."""
         async with (
             harness.topic("group") as (broker, topic),
             broker.subscribe(topic, group="group") as subscription,
@@ -240,8 +280,9 @@ class Receiving:
             await broker.send(topic, Message(b"x"))
             assert (await harness.one(subscription)).message.data == b"x"
 
+    @named("C10")
     async def test_close_drains(self, harness: Harness) -> None:
-        """C10: close waits for what is in hand, within its deadline; the rest comes back."""
+        """Close waits for what is in hand, within its deadline; the rest comes back."""
         async with harness.topic("group") as (broker, topic):
             await broker.send_many(topic, numbered(10))
             async with broker.subscribe(topic, group="group") as subscription:
@@ -255,8 +296,9 @@ class Receiving:
                 assert sorted(bodies(again)) == sorted(bodies(taken[6:]))
                 await harness.nothing(subscription)
 
+    @named("Watermill TestContinueAfterSubscribeClose")
     async def test_many_closes(self, harness: Harness) -> None:
-        """Watermill TestContinueAfterSubscribeClose: over many openings nothing is lost, acked work is not repeated."""
+        """Over many openings nothing is lost, acked work is not repeated."""
         async with harness.topic("group") as (broker, topic):
             await broker.send_many(topic, numbered(300))
             done: list[bytes] = []
@@ -267,8 +309,41 @@ class Receiving:
                         done.append(delivery.message.data)
             assert sorted(map(int, done)) == list(range(300))
 
+    @named("Dapr stop subscribers")
+    async def test_stopped_subscriber(self, harness: Harness) -> None:
+        """One subscription ends and gets nothing more; the others of the same connection go on."""
+        async with (
+            harness.topic("group") as (broker, first),
+            harness.topic("group") as (_, second),
+        ):
+            seen: dict[str, list[bytes]] = {first: [], second: []}
+
+            async def handle(delivery: Delivery) -> None:
+                seen[delivery.topic].append(delivery.message.data)
+
+            async with (
+                broker.subscribe(first, group="group") as stopped,
+                broker.subscribe(second, group="group") as going,
+            ):
+                runners = [asyncio.create_task(each.run(handle)) for each in (stopped, going)]
+                for topic in (first, second):
+                    await broker.send(topic, Message(b"before"))
+                await harness.until(lambda: all(seen.values()))
+                await stopped.close()
+                await runners[0]
+                for topic in (first, second):
+                    await broker.send(topic, Message(b"after"))
+                await harness.until(lambda: b"after" in seen[second])
+                await going.close()
+                await runners[1]
+            assert seen[first] == [b"before"]
+            assert set(seen[second]) == {b"before", b"after"}
+            async with broker.subscribe(first, group="group") as subscription:
+                assert (await harness.one(subscription)).message.data == b"after"
+
+    @named("Watermill TestConcurrentClose")
     async def test_closes_side_by_side(self, harness: Harness) -> None:
-        """Watermill TestConcurrentClose: parallel opening and closing leaves the group working."""
+        """Parallel opening and closing leaves the group working."""
         async with harness.topic("group") as (broker, topic):
 
             async def open_and_close() -> None:
@@ -281,8 +356,9 @@ class Receiving:
             async with broker.subscribe(topic, group="group") as subscription:
                 assert len(set(bodies(await harness.take(subscription, 50)))) == 50
 
+    @named("C2")
     async def test_slow_head(self, harness: Harness) -> None:
-        """C2: with the first message unfinished, later acks hold; only the first comes again."""
+        """With the first message unfinished, later acks hold; only the first comes again."""
         async with harness.topic("group") as (broker, topic):
             await broker.send_many(topic, numbered(50))
             async with broker.subscribe(topic, group="group") as subscription:

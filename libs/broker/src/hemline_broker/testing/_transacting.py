@@ -21,9 +21,8 @@ from hemline_broker import (
     TransactionAborted,
     Unsupported,
 )
+from hemline_broker.testing._behaviour import named, needs, only_without
 from hemline_broker.testing._harness import Harness, bodies, numbered
-
-_NEEDS = Capability.TRANSACTIONS
 
 # Copies from one topic to another until it is killed, a few messages at a time.
 _COPIER = """
@@ -48,10 +47,11 @@ asyncio.run(main(*sys.argv[1:]))
 class Transacting:
     """Mix into a test class that has a fixture `harness`."""
 
+    @needs(Capability.TRANSACTIONS)
     async def test_transaction(self, harness: Harness) -> None:
         """Consume, transform, produce: outputs appear and inputs are gone when the context ends, not before."""
         async with (
-            harness.topic("group", needs=_NEEDS) as (broker, source),
+            harness.topic("group") as (broker, source),
             harness.topic("reader") as (_, target),
         ):
             await broker.send_many(source, numbered(10))
@@ -75,10 +75,12 @@ class Transacting:
             async with broker.subscribe(source, group="group") as inputs:
                 await harness.nothing(inputs)
 
+    @named("Dapr Kafka kafka_transactions_test")
+    @needs(Capability.TRANSACTIONS)
     async def test_transaction_rewinds(self, harness: Harness) -> None:
-        """C-EOS, Dapr kafka_transactions_test: after two failures the same come again in order, outputs once."""
+        """After two failures the same come again in order, outputs once."""
         async with (
-            harness.topic("group", needs=_NEEDS) as (broker, source),
+            harness.topic("group") as (broker, source),
             harness.topic("reader") as (_, target),
         ):
             await broker.send_many(source, numbered(20))
@@ -101,10 +103,12 @@ class Transacting:
                 assert bodies(await harness.take(outputs, 8)) == first
                 await harness.nothing(outputs)
 
+    @named("Dapr Kafka kafka_transactions_test")
+    @needs(Capability.TRANSACTIONS)
     async def test_transaction_is_all_or_nothing(self, harness: Harness) -> None:
-        """Dapr atomic bulk publish: when one part cannot be sent, nothing is, and the inputs come again."""
+        """When one part cannot be sent, nothing is, and the inputs come again."""
         async with (
-            harness.topic("group", needs=_NEEDS, max_message_bytes=100_000) as (broker, source),
+            harness.topic("group", max_message_bytes=100_000) as (broker, source),
             harness.topic("reader") as (_, target),
         ):
             await broker.send(source, Message(b"x"))
@@ -126,10 +130,11 @@ class Transacting:
             async with broker.subscribe(target, group="reader") as outputs:
                 await harness.nothing(outputs)
 
+    @needs(Capability.TRANSACTIONS)
     async def test_transaction_without_a_subscription(self, harness: Harness) -> None:
         """Sends to several topics at once; acks need a subscription."""
         async with (
-            harness.topic("reader", needs=_NEEDS) as (broker, first),
+            harness.topic("reader") as (broker, first),
             harness.topic("reader") as (_, second),
         ):
             async with broker.transaction() as transaction:
@@ -145,10 +150,34 @@ class Transacting:
             async with broker.transaction():
                 pass
 
+    @named("C3")
+    @needs(Capability.TRANSACTIONS)
+    async def test_gaps(self, harness: Harness) -> None:
+        """Where transactions leave gaps in the log, acks pass over them, and nothing comes again."""
+        async with harness.topic("group") as (broker, topic):
+            for number in range(6):
+                with suppress(RuntimeError):
+                    async with broker.transaction() as transaction:
+                        transaction.send(topic, Message(b"%d" % number))
+                        if number % 2:
+                            raise RuntimeError("simulated")
+            async with broker.subscribe(topic, group="group") as subscription:
+                taken = await harness.take(subscription, 3)
+                assert bodies(taken) == [b"0", b"2", b"4"]
+                for delivery in reversed(taken):
+                    delivery.ack()
+                await subscription.settled()
+            await broker.send(topic, Message(b"last"))
+            async with broker.subscribe(topic, group="group") as subscription:
+                assert (await harness.one(subscription)).message.data == b"last"
+                await harness.nothing(subscription)
+
+    @named("C17")
+    @needs(Capability.TRANSACTIONS)
     async def test_transaction_of_a_lost_lease(self, harness: Harness) -> None:
-        """C17: what went to another consumer cannot be acknowledged, and nothing is sent for it."""
+        """What went to another consumer cannot be acknowledged, and nothing is sent for it."""
         async with (
-            harness.topic("group", needs=_NEEDS) as (broker, source),
+            harness.topic("group") as (broker, source),
             harness.topic("reader") as (_, target),
         ):
             await broker.send(source, Message(b"x"))
@@ -164,14 +193,13 @@ class Transacting:
             async with broker.subscribe(target, group="reader") as outputs:
                 await harness.nothing(outputs)
 
+    @needs(Capability.TRANSACTIONS, Capability.SHARED)
     async def test_transaction_survives_kills(self, harness: Harness) -> None:
         """A copier that is killed with SIGKILL again and again copies every message exactly once."""
         async with (
-            harness.topic("group", needs=_NEEDS) as (broker, source),
+            harness.topic("group") as (broker, source),
             harness.topic("reader") as (_, target),
         ):
-            if Capability.SHARED not in broker.capabilities:
-                pytest.skip("one process cannot be killed and watched at once")
             await broker.send_many(source, numbered(300))
             for commits in (3, 10):
                 await _copy_and_kill(harness, source, target, commits)
@@ -182,11 +210,10 @@ class Transacting:
                 copier.kill()
                 await copier.wait()
 
+    @only_without(Capability.TRANSACTIONS)
     async def test_transactions_are_a_capability(self, harness: Harness) -> None:
         """A backend without them says so, whatever is asked of it."""
         async with harness.topic() as (broker, _):
-            if _NEEDS in broker.capabilities:
-                pytest.skip("this backend has transactions")
             with pytest.raises(Unsupported):
                 async with broker.transaction():
                     pass
