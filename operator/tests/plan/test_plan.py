@@ -177,6 +177,19 @@ def test_a_fine_tune_waits_with_its_progress(world: World) -> None:
     assert status["baseVersion"] == 1
 
 
+def test_a_fine_tune_that_the_policy_overtakes_says_so(world: World) -> None:
+    world.put_classifier(fineTune={"every": 500})
+    world.put_fine_tune(afterSamples=1000)
+    world.labelled = 420
+    world.rest()
+    status, reason, message = world.condition("FineTune", "now", "Succeeded")
+    assert (status, reason) == ("Unknown", "WaitingForSamples")
+    assert message.startswith(
+        "420 of 1,000 new labelled samples; the standing policy takes every 500"
+    )
+    assert "afterSamples up to 500" in message
+
+
 def test_a_run_that_improves_goes_live(world: World) -> None:
     world.put_classifier()
     world.put_fine_tune()

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from hemline_api.resources import API_VERSION, ClassifierSpec, Mode, SnapshotStatus
 from hemline_operator.kube import FINE_TUNE
-from hemline_operator.lifecycle import Due, Policy, due
+from hemline_operator.lifecycle import Due, Policy, Reason, due
 from hemline_operator.plan._actions import Action, Announce, Create, Delete
 from hemline_operator.plan._conditions import moment
 from hemline_operator.plan._follow import Step, not_over
@@ -93,6 +93,8 @@ def wait_or_start(
         message = decision.note.message
         if situation.fresh is None and not running and situation.why_no_summary:
             message = situation.why_no_summary
+        elif decision.note.reason is Reason.WAITING_FOR_SAMPLES:
+            message += _overtaken(run.spec.after_samples, situation.spec)
         return Waiting(not_over(reason, message, status=counted))
     question = AskSnapshot(run.uid)
     fact = observed.facts.get(question)
@@ -118,6 +120,16 @@ def wait_or_start(
         after=(Announce(run.manifest, "FineTuneStarted", message),),
     )
     return Waiting(step, takes_the_turn=True)
+
+
+def _overtaken(after_samples: int, spec: ClassifierSpec) -> str:
+    policy = spec.fine_tune
+    if policy.mode is Mode.DISABLED or policy.every >= after_samples:
+        return ""
+    return (
+        f"; the standing policy takes every {policy.every:,} for a run of its own, so that they may never be so many:"
+        f" apply one with afterSamples up to {policy.every:,}, or set spec.fineTune.mode of the classifier to Disabled"
+    )
 
 
 def wanted_by_policy(
