@@ -16,7 +16,6 @@ Labels = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
 
 _BINS = 15
-_BATCH = 256
 _Z95 = 1.959964
 
 
@@ -62,7 +61,7 @@ class Evaluation:
 
 def evaluate(classifier: Classifier, split: Split) -> Evaluation:
     """Evaluate a served model on a split."""
-    parts = [classifier.logits(images) for images, _ in split.batches(_BATCH)]
+    parts = [classifier.logits(images) for images, _ in split.batches()]
     card = classifier.card
     return score(np.concatenate(parts), split, card.classes, card.temperature)
 

@@ -5,16 +5,17 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hemline_model._card import Card, read_card, read_verified
 from hemline_model._contract import InputContract
-from hemline_model._data import Dataset, dataset
+from hemline_model._data import Dataset, Sample, dataset, dataset_from
 from hemline_model._decode import ImageArray, decode
 from hemline_model._errors import BadImage, BadModel, BadSettings
 from hemline_model._evaluate import Evaluation, evaluate
+from hemline_model._pretrained import model_directory
 from hemline_model._serving import Classifier, load
 from hemline_model._split import SplitName
 
@@ -40,7 +41,7 @@ class Answer:
 
 
 def train(
-    data: AnyPath | Dataset,
+    data: AnyPath | Dataset | Iterable[Sample | tuple[Any, ...]],
     out: AnyPath,
     *,
     settings: "TrainSettings | None" = None,
@@ -48,13 +49,17 @@ def train(
     build: "Builder | None" = None,
     on_step: Callable[[int, float], None] | None = None,
     on_note: Callable[[dict[str, float]], None] | None = None,
+    on_progress: Callable[[float], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Card:
     """Train a classifier on `data` and write it to the new directory `out`.
 
-    Called again after being killed, it goes on from the last checkpoint. `build` makes a network of
-    your own: it takes the data set and the settings and returns a Keras model, uint8 images in, one
-    logit a class out.
+    `data` is a path, the name of a known data set, a data set, or samples (image, label) as
+    `dataset_from` takes them. Called again after being killed, training goes on from the last
+    checkpoint. `build` makes a network of your own: it takes the data set and the settings and
+    returns a Keras model, uint8 images in, one logit a class out. `on_step(step, loss)` and
+    `on_progress(fraction done)` are called after each step, `on_note` after each epoch with its
+    step, epoch, elapsed_s, train_loss and validation_accuracy.
 
     Raises:
         BadDataset: the data cannot be used.
@@ -64,14 +69,23 @@ def train(
     """
     from hemline_model import training
 
-    opened = data if isinstance(data, Dataset) else dataset(data, contract)
+    chosen = settings or training.TrainSettings()
+    if contract is None and chosen.weights and not isinstance(data, Dataset):
+        contract = read_card(model_directory(chosen.weights)).input
+    if isinstance(data, Dataset):
+        opened = data
+    elif isinstance(data, (str, os.PathLike)):
+        opened = dataset(data, contract)
+    else:
+        opened = dataset_from(data, contract=contract)
     return training.train_to_directory(
         opened,
         Path(out),
-        settings or training.TrainSettings(),
+        chosen,
         build=build,
         on_step=on_step,
         on_note=on_note,
+        on_progress=on_progress,
         should_stop=should_stop,
     )
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hemline_model._errors import BadModel
 
-__all__ = ["pretrained", "shipped_data"]
+__all__ = ["model_directory", "pretrained", "shipped_data"]
 
 _PACKAGE = Path(__file__).parent
 
@@ -20,6 +20,16 @@ def pretrained(name: str = "fashion-mnist") -> Path:
     if name not in known:
         raise BadModel(f"no pretrained model is called {name!r}; shipped: {', '.join(known)}")
     return root / name
+
+
+def model_directory(spec: str) -> Path:
+    """The model directory at a path, or that of a shipped model of that name.
+
+    Raises:
+        BadModel: it is neither.
+    """
+    path = Path(spec).expanduser()
+    return path if path.is_dir() else pretrained(spec)
 
 
 def shipped_data(name: str) -> Path:

@@ -10,7 +10,6 @@ from hemline_model._data._types import Dataset, Problem, Split
 
 __all__ = ["find_problems"]
 
-_BATCH = 64
 _NAMED = 5
 
 
@@ -43,7 +42,7 @@ def find_problems(data: Dataset) -> list[Problem]:
 
 def _digests(split: Split) -> Iterator[tuple[int, bytes]]:
     row = 0
-    for images, _ in split.batches(_BATCH):
+    for images, _ in split.batches():
         for image in images:
             pixels = np.ascontiguousarray(image).data
             yield row, hashlib.blake2b(pixels, digest_size=16).digest()

@@ -1,5 +1,6 @@
 """From what a person writes after `hemline train` to a data set."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -40,6 +41,7 @@ _KNOWN = {
     for kind in ("balanced", "byclass", "bymerge", "digits", "letters", "mnist")
 }
 _CLASSES = {"fashion-mnist": _FASHION}
+_CHARACTERS = ("mnist", "emnist")
 # Debian's data set packages (dataset-fashion-mnist) install below this directory.
 _SYSTEM_DATASETS = Path("/usr/share/datasets")
 
@@ -79,6 +81,12 @@ def dataset(
 
 
 def _open_path(path: Path, name: str, contract: InputContract | None, in_memory: int) -> Dataset:
+    found = _load_path(path, name, contract, in_memory)
+    characters = name.lower().startswith(_CHARACTERS)
+    return dataclasses.replace(found, mirrored=not characters)
+
+
+def _load_path(path: Path, name: str, contract: InputContract | None, in_memory: int) -> Dataset:
     classes = _CLASSES.get(name)
     if path.is_file():
         if path.suffix == ".npz":

@@ -12,9 +12,11 @@ from hemline_model._decode import ImageArray
 from hemline_model._errors import BadDataset
 from hemline_model._split import SplitName
 
-__all__ = ["Dataset", "Images", "Problem", "Split"]
+__all__ = ["Dataset", "Images", "Problem", "Split", "comfortable_batch"]
 
 Labels = npt.NDArray[np.int64]
+
+_BATCH, _BATCH_BYTES = 256, 32 << 20
 
 
 @runtime_checkable
@@ -29,6 +31,12 @@ class Images(Protocol):
     def __getitem__(self, index: slice | npt.NDArray[np.int64]) -> ImageArray: ...
 
 
+def comfortable_batch(images: Images) -> int:
+    """Images to look at together: 256, or fewer where that would be more than 32 MiB."""
+    size = images[:1].nbytes or 1
+    return max(1, min(_BATCH, _BATCH_BYTES // size))
+
+
 @dataclass(frozen=True, slots=True)
 class Split:
     """N samples: `ids` (N), `labels` int64 (N,), `images` uint8 (N, height, width, channels)."""
@@ -40,8 +48,9 @@ class Split:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def batches(self, size: int) -> Iterator[tuple[ImageArray, Labels]]:
-        """Go through the split once, in order, `size` samples at a time."""
+    def batches(self, size: int | None = None) -> Iterator[tuple[ImageArray, Labels]]:
+        """Go through the split once, in order, `size` samples at a time (256, fewer if large)."""
+        size = size or comfortable_batch(self.images)
         for start in range(0, len(self), size):
             yield self.images[start : start + size], self.labels[start : start + size]
 
@@ -66,6 +75,8 @@ class Dataset:
     input: InputContract
     splits: Mapping[str, Split]
     problems: Sequence[Problem] = field(default=())
+    mirrored: bool = True
+    """Whether an image's mirror image belongs to the same class: not so for letters and digits."""
 
     def split(self, name: SplitName) -> Split:
         """The samples of one split.

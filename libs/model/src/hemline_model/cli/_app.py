@@ -11,7 +11,7 @@ from hemline_model import _functions as functions
 from hemline_model._card import Card, read_card
 from hemline_model._data import Dataset, dataset, find_problems
 from hemline_model._pretrained import pretrained
-from hemline_model.cli._common import one_line_errors
+from hemline_model.cli._common import EXIT_CODES, one_line_errors
 from hemline_model.cli._train import train
 
 __all__ = ["app"]
@@ -21,6 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Train an image classifier on your own data, judge it and use it.",
+    epilog=EXIT_CODES,
 )
 app.command()(train)
 

@@ -1,4 +1,4 @@
-"""What the commands share: errors as one line, and a clean stop on a signal."""
+"""What the commands share: errors as one line, exit codes, and a clean stop on a signal."""
 
 import contextlib
 import functools
@@ -12,11 +12,16 @@ import typer
 
 from hemline_model._errors import BadSettings, ModelError
 
-__all__ = ["one_line_errors", "stop_on_signals"]
+__all__ = ["EXIT_CODES", "StopRequest", "one_line_errors", "stop_on_signals"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_USAGE, _FAILURE = 2, 1
+_USAGE, _FAILURE, _SIGNAL = 2, 1, 128
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 the data, a model or an image cannot be used; 2 a flag or setting is wrong; "
+    "130 or 143 stopped by Ctrl-C or SIGTERM, to go on when the same command is run again."
+)
 
 
 def one_line_errors(command: F) -> F:
@@ -27,23 +32,53 @@ def one_line_errors(command: F) -> F:
         try:
             return command(*args, **kwargs)
         except ModelError as error:
-            sys.stderr.write(f"error: {error}\n")
+            _tell(error)
             raise typer.Exit(_USAGE if isinstance(error, BadSettings) else _FAILURE) from error
+        except OSError as error:
+            where = f": {error.filename}" if error.filename else ""
+            _tell(f"{error.strerror or error}{where}")
+            raise typer.Exit(_FAILURE) from error
+        except MemoryError as error:
+            _tell("the memory does not suffice; expected smaller images (--size) or --batch-size")
+            raise typer.Exit(_FAILURE) from error
 
     return wrapped  # type: ignore[return-value]
 
 
+def _tell(message: object) -> None:
+    sys.stderr.write(f"error: {message}\n")
+
+
+class StopRequest:
+    """Whether SIGINT or SIGTERM came. The first asks; a second one interrupts at once."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    def __call__(self) -> bool:
+        return self.number is not None
+
+    def note(self, number: int, _frame: FrameType | None) -> None:
+        """Handle a signal."""
+        if self.number is not None:
+            raise KeyboardInterrupt
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        """What a process that was stopped by the signal exits with."""
+        return _SIGNAL + (self.number or 0)
+
+
 @contextlib.contextmanager
-def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """While inside, SIGINT and SIGTERM are noted rather than obeyed; the function given asks."""
-    received: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+def stop_on_signals() -> Iterator[StopRequest]:
+    """While inside, SIGINT and SIGTERM are noted rather than obeyed; call what is given to ask."""
+    request = StopRequest()
+    previous = {
+        number: signal.signal(number, request.note) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
-        yield lambda: bool(received)
+        yield request
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,19 +1,24 @@
 """`train`: from a data set to a model directory, with progress to look at."""
 
 import dataclasses
+import importlib
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from hemline_model._card import Card, read_card
 from hemline_model._config import parse_duration, read_config, settings_from
 from hemline_model._contract import InputContract
 from hemline_model._data import Dataset, Problem, dataset, find_problems
-from hemline_model._errors import BadDataset, BadSettings
+from hemline_model._errors import BadDataset, BadSettings, Stopped
 from hemline_model._functions import train as train_function
+from hemline_model._pretrained import model_directory
 from hemline_model.cli._common import one_line_errors, stop_on_signals
+from hemline_model.cli._progress import Watch
 
 __all__ = ["train"]
 
@@ -25,8 +30,9 @@ def train(
     data: Annotated[
         str | None,
         typer.Argument(
-            help="A folder with one sub-folder per class, a folder of IDX files, or a "
-            "known name such as fashion-mnist or fashion-mnist-sample."
+            help="A folder with one sub-folder per class, a folder of IDX files, CIFAR batches or "
+            ".npy arrays, an .npz, .npy or .csv file, or a known name such as fashion-mnist or "
+            "fashion-mnist-sample."
         ),
     ] = None,
     out: Annotated[
@@ -36,11 +42,24 @@ def train(
     config: Annotated[
         Path | None,
         typer.Option(
-            help="YAML file with data, out, size, budget and any training setting; flags "
-            "win over it."
+            help="YAML file with data, out, size, budget, strict, weights and any training setting; "
+            "flags win over it."
         ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Begin from this model directory, or shipped model, not from nothing."),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the training images. [default: 40]")
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            help="End early after so many epochs without a better validation accuracy. [default: a "
+            "third of the epochs; never with --budget]"
+        ),
+    ] = None,
     budget: Annotated[
         str | None, typer.Option(help="Train as well as possible in this time: 90s, 10m, 2h.")
     ] = None,
@@ -52,7 +71,12 @@ def train(
         ),
     ] = None,
     flip: Annotated[
-        bool | None, typer.Option("--flip/--no-flip", help="Mirror images while training.")
+        bool | None,
+        typer.Option(
+            "--flip/--no-flip",
+            help="Mirror images while training; wrong for letters and digits. [default: mirror, but "
+            "not (E)MNIST]",
+        ),
     ] = None,
     width: Annotated[
         float | None, typer.Option(help="Factor on the width of the network; 1 is the default.")
@@ -61,8 +85,20 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     seed: Annotated[int | None, typer.Option(help="Repeats a training exactly.")] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Stop when anything is wrong with the data.")
+        bool,
+        typer.Option(
+            "--strict", help="Stop when anything is wrong with the data, before training."
+        ),
     ] = False,
+    builder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FUNCTION",
+            help="Train a network of your own: a function of the data set and the settings that "
+            "returns a keras.Model (uint8 images in, one logit a class out). MODULE is imported "
+            "from the current folder or the environment, so its code runs.",
+        ),
+    ] = None,
 ) -> None:
     """Train a classifier on your images.
 
@@ -70,7 +106,7 @@ def train(
     """
     from hemline_model.training import TrainSettings
 
-    accepted = ["data", "out", "size", "budget"]
+    accepted = ["data", "out", "size", "budget", "strict"]
     accepted += [field.name for field in dataclasses.fields(TrainSettings)]
     values = read_config(config, accepted) if config else {}
     source = data or values.pop("data", None)
@@ -85,9 +121,12 @@ def train(
     values.pop("size", None)
     time_allowed = budget or values.pop("budget", None)
     values.pop("budget", None)
+    strict = bool(values.pop("strict", False)) or strict
     given: dict[str, Any] = {
         "epochs": epochs,
         "budget_s": parse_duration(time_allowed) if time_allowed is not None else None,
+        "weights": weights,
+        "patience": patience,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "seed": seed,
@@ -97,74 +136,74 @@ def train(
         if value is not None:
             values[section] = {**values.get(section, {}), name: value}
     settings = settings_from(TrainSettings, values, str(config or "settings"))
+    build = _load_builder(builder) if builder else None
+    if contract is None and settings.weights:
+        contract = read_card(model_directory(settings.weights)).input
     console = Console(stderr=True)
-    opened = dataset(source, contract)
-    problems = _introduce(console, opened)
+    with console.status(f"reading {source}"):
+        opened = dataset(source, contract)
+        problems = find_problems(opened)
+    _introduce(console, opened, problems)
     if strict and problems:
         raise BadDataset(
             f"{source} has {len(problems):,} problems, listed above; mend them, or leave out --strict"
         )
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:.0%}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    progress = Progress(*columns, console=console, disable=not console.is_terminal)
-    with stop_on_signals() as should_stop, progress:
-        watch = _Watch(console, progress, opened, settings)
-        card = train_function(
-            opened,
-            target,
-            settings=settings,
-            on_step=watch.on_step,
-            on_note=watch.on_note,
-            should_stop=should_stop,
-        )
-    for name, value in card.metrics.items():
-        console.print(f"{name.replace('_', ' ')}: {value:.4f}", highlight=False)
+    with stop_on_signals() as stop, Watch(console) as watch:
+        try:
+            card = train_function(
+                dataclasses.replace(opened, problems=problems),
+                target,
+                settings=settings,
+                build=build,
+                on_step=watch.on_step,
+                on_note=watch.on_note,
+                on_progress=watch.on_progress,
+                should_stop=stop,
+            )
+        except Stopped as error:
+            typer.echo(f"{error}: run the same command again", err=True)
+            raise typer.Exit(stop.exit_code) from error
+    _conclude(console, card)
     typer.echo(target)
 
 
-class _Watch:
-    """Shows how far a training is: by steps or by time, whichever ends it first."""
-
-    def __init__(self, console: Console, progress: Progress, data: Dataset, settings: Any) -> None:
-        self._console = console
-        self._progress = progress
-        self._settings = settings
-        self._task = progress.add_task("training", total=1.0)
-        per_epoch = max(1, len(data.split("train")) // settings.batch_size)
-        self._steps = settings.epochs * per_epoch
-
-    def on_step(self, step: int, loss: float) -> None:
-        done = step / self._steps
-        if self._settings.budget_s:
-            elapsed = self._progress.tasks[0].elapsed or 0.0
-            done = max(done, min(1.0, elapsed / self._settings.budget_s))
-        self._progress.update(self._task, completed=done, description=f"loss {loss:.3f}")
-
-    def on_note(self, note: dict[str, float]) -> None:
-        self._console.print(
-            f"epoch {note['epoch']:.0f}: loss {note['train_loss']:.4f}, validation accuracy "
-            f"{note['validation_accuracy']:.4f}, {note['elapsed_s']:.0f} s",
-            highlight=False,
-        )
-
-
-def _introduce(console: Console, data: Dataset) -> list[Problem]:
+def _introduce(console: Console, data: Dataset, problems: Sequence[Problem]) -> None:
     counts = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
     console.print(
         f"{data.name}: {len(data.classes)} classes, {data.input} images, {counts}", highlight=False
     )
-    problems = find_problems(data)
     for problem in problems[:_SHOWN_PROBLEMS]:
         console.print(f"  {problem}", highlight=False, markup=False, soft_wrap=True)
     hidden = len(problems) - _SHOWN_PROBLEMS
     if hidden > 0:
         console.print(f"  and {hidden:,} more (`hemline inspect` lists them all)", highlight=False)
-    return problems
+
+
+def _conclude(console: Console, card: Card) -> None:
+    for name, value in card.metrics.items():
+        console.print(f"{name.replace('_', ' ')}: {value:.4f}", highlight=False)
+    if "model.int8.onnx" not in card.files:
+        console.print("no 8-bit graph: it would be more than 0.3 points worse", highlight=False)
+
+
+def _load_builder(spec: str) -> Callable[..., Any]:
+    module, _, function = spec.partition(":")
+    if not module or not function:
+        raise BadSettings(
+            f"builder is {spec!r}; expected MODULE:FUNCTION such as my_network:build, for a function "
+            "build in my_network.py"
+        )
+    # A console script does not look for modules where it is run.
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise BadSettings(f"builder is {spec!r}: {error}") from error
+    finally:
+        sys.path.pop(0)
+    if not callable(found):
+        raise BadSettings(f"builder is {spec!r}, a {type(found).__name__}; expected a function")
+    return found  # type: ignore[no-any-return]
 
 
 def _parse_size(text: str | None) -> InputContract | None:

@@ -6,21 +6,21 @@ import numpy as np
 import numpy.typing as npt
 
 from hemline_model._data import Images
+from hemline_model._data._types import comfortable_batch
 
-__all__ = ["fit_temperature", "predict_logits"]
+__all__ = ["Logits", "fit_temperature", "predict_logits"]
 
 Logits = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
-_BATCH = 256
-
 
 def predict_logits(model: Any, images: Images) -> Logits:
-    """Logits float32 (N, K) of a Keras model for N uint8 images, 256 at a time."""
+    """Logits float32 (N, K) of a Keras model for N uint8 images, at most 256 at a time."""
     parts = []
-    for start in range(0, len(images), _BATCH):
-        batch = images[start : start + _BATCH]
-        missing = _BATCH - len(batch) if start else 0
+    size = comfortable_batch(images)
+    for start in range(0, len(images), size):
+        batch = images[start : start + size]
+        missing = size - len(batch) if start else 0
         if missing:
             # One batch size means one compiled graph.
             batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), np.uint8)])

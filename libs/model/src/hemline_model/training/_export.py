@@ -18,13 +18,13 @@ from hemline_model._card import Card, describe_file, read_card, read_verified, w
 from hemline_model._contract import InputContract
 from hemline_model._data import Split
 from hemline_model._decode import ImageArray
-from hemline_model._errors import BadModel, ModelError
+from hemline_model._errors import BadModel, BadSettings, ModelError
 from hemline_model._serving import load
-from hemline_model.training._calibrate import predict_logits
+from hemline_model.training._calibrate import Logits, predict_logits
 from hemline_model.training._keras import keras
 from hemline_model.training._quantize import accuracy_of_graph, quantize
 
-__all__ = ["export", "load_model"]
+__all__ = ["check_export", "export", "load_model"]
 
 _KERAS, _ONNX, _INT8 = "model.keras", "model.onnx", "model.int8.onnx"
 _INT8_LOSS = 0.003
@@ -49,6 +49,25 @@ def load_model(directory: Path) -> Any:
         except Exception as error:
             reason = str(error).strip().split("\n", 1)[0][:200]
             raise BadModel(f"Keras refuses {directory / _KERAS}: {reason}") from error
+
+
+def check_export(model: Any) -> None:
+    """Check, before any training, that a network becomes a graph that answers as it does.
+
+    Raises:
+        BadSettings: it cannot be converted, or answers otherwise.
+    """
+    shape = model.input_shape[1:]
+    samples = np.random.default_rng(0).integers(0, 256, (8, *shape), np.uint8)
+    with tempfile.TemporaryDirectory() as scratch, _quiet():
+        try:
+            _write_onnx(model, Path(scratch, _ONNX))
+            session = ort.InferenceSession(Path(scratch, _ONNX), providers=["CPUExecutionProvider"])
+            received = session.run(None, {session.get_inputs()[0].name: samples})[0]
+            _check_difference(predict_logits(model, samples), received)
+        except Exception as error:
+            reason = str(error).strip().split("\n", 1)[0][:200]
+            raise BadSettings(f"the network cannot be exported to be served: {reason}") from error
 
 
 def export(
@@ -100,7 +119,8 @@ def export(
         )
         write_card(card, scratch)
         card = read_card(scratch)
-        _compare(model, scratch, samples)
+        served = load(scratch, precision="float32").logits(samples)
+        _check_difference(predict_logits(model, samples), served)
         if out_dir.exists():
             out_dir.rmdir()
         scratch.rename(out_dir)
@@ -142,9 +162,7 @@ def _write_int8(directory: Path, split: Split) -> dict[str, float]:
     return {"int8_accuracy_change": round(change, 6)}
 
 
-def _compare(model: Any, directory: Path, samples: ImageArray) -> None:
-    expected = predict_logits(model, samples)
-    received = load(directory, precision="float32").logits(samples)
+def _check_difference(expected: Logits, received: Logits) -> None:
     difference = float(np.abs(expected - received).max() / max(1.0, np.abs(expected).max()))
     if not difference <= _TOLERANCE:
         raise ModelError(

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hemline_model._data import Dataset, Split
+from hemline_model._contract import InputContract
+from hemline_model._data import Dataset, Images, Split
+from hemline_model.training._builder import check_network
 from hemline_model.training._calibrate import predict_logits
 from hemline_model.training._checkpoint import Position
 from hemline_model.training._keras import keras
@@ -19,13 +21,14 @@ from hemline_model.training._loop import Batch, Plan, run_plan
 from hemline_model.training._network import build_network
 from hemline_model.training._precision import computing_in, training_precision
 from hemline_model.training._settings import TrainSettings
+from hemline_model.training._weights import Base, load_base
 
 __all__ = ["Builder", "Fit", "class_weights", "fingerprint_of", "fit", "shuffled_batches"]
 
 Builder = Callable[[Dataset, TrainSettings], Any]
 """Makes an untrained Keras model for a data set: uint8 images in, one logit a class out."""
 
-_MEASURED_IMAGES = 5_000
+_MEASURED_IMAGES, _MEASURED_BYTES = 5_000, 16 << 20
 _SKEWED = 3.0
 
 
@@ -45,20 +48,31 @@ def fit(
     checkpoint_dir: Path | None = None,
     on_step: Callable[[int, float], None] | None = None,
     on_note: Callable[[dict[str, float]], None] | None = None,
+    on_progress: Callable[[float], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Fit:
     """Train on the train split of `data`, looking at the validation split after each epoch.
 
     Raises:
         Stopped: `should_stop` returned True; asked before each step.
-        BadSettings: the checkpoint belongs to other settings or other data.
+        BadSettings: the checkpoint belongs to other settings or other data, or the network that
+            `build` made does not fit the data.
+        BadModel: there is no model at `settings.weights`.
     """
     train, validation = data.split("train"), data.split("validation")
     keras.utils.set_random_seed(settings.seed)
     precision = training_precision(settings.precision, own_network=build is None)
-    builder = build or default_network
+    base = load_base(settings.weights) if settings.weights else None
+
+    def builder(data: Dataset, settings: TrainSettings) -> Any:
+        return build(data, settings) if build else default_network(data, settings, base)
+
     with computing_in(precision):
         model = builder(data, settings)
+    if build is not None:
+        check_network(model, data)
+    if base is not None:
+        base.give_weights(model, data)
     steps_per_epoch = max(1, len(train) // settings.batch_size)
     plan = Plan(
         steps=settings.epochs * steps_per_epoch,
@@ -70,6 +84,7 @@ def fit(
         averaging=settings.averaging,
         checkpoint_every_s=settings.checkpoint_every_s,
         budget_s=settings.budget_s,
+        patience=settings.patience_epochs,
         identity=_identity(train, settings),
     )
 
@@ -92,6 +107,7 @@ def fit(
         lambda step: shuffled_batches(train, settings, len(data.classes), step),
         checkpoint_dir=checkpoint_dir,
         on_step=on_step,
+        on_progress=on_progress,
         should_stop=should_stop,
         evaluate=evaluate,
         evaluate_every=steps_per_epoch,
@@ -103,20 +119,32 @@ def fit(
     return Fit(model, position)
 
 
-def default_network(data: Dataset, settings: TrainSettings) -> Any:
-    """The network of this library, normalised by the train split's first images."""
-    train = data.split("train")
-    some = np.linspace(0, len(train) - 1, min(len(train), _MEASURED_IMAGES)).astype(np.int64)
-    pixels = np.asarray(train.images[some], np.float32)
+def default_network(data: Dataset, settings: TrainSettings, base: Base | None = None) -> Any:
+    """The network of this library, normalised by some of the train split, or as `base` is."""
+    network, augment = settings.network, settings.augment
+    known = None
+    if base is not None:
+        network, known = base.network(network), base.normalization()
+    mean, variance = known or _measure(data.split("train").images, data.input)
+    if augment.flip is None:
+        augment = dataclasses.replace(augment, flip=data.mirrored)
     return build_network(
         data.input,
         len(data.classes),
-        mean=pixels.mean(axis=(0, 1, 2)).tolist(),
-        variance=(pixels.var(axis=(0, 1, 2)) + 1.0).tolist(),
-        settings=settings.network,
-        augment=settings.augment,
+        mean=mean,
+        variance=variance,
+        settings=network,
+        augment=augment,
         seed=settings.seed,
     )
+
+
+def _measure(images: Images, contract: InputContract) -> tuple[list[float], list[float]]:
+    """Mean and variance of each channel over images spread evenly, a bounded number of pixels."""
+    count = min(len(images), _MEASURED_IMAGES, max(1, _MEASURED_BYTES // contract.num_bytes))
+    rows = np.linspace(0, len(images) - 1, count).astype(np.int64)
+    pixels = np.asarray(images[rows], np.float32)
+    return pixels.mean(axis=(0, 1, 2)).tolist(), (pixels.var(axis=(0, 1, 2)) + 1.0).tolist()
 
 
 def shuffled_batches(

@@ -16,7 +16,9 @@ import numpy.typing as npt
 from hemline_model._decode import ImageArray
 from hemline_model._errors import BadDataset, Stopped
 from hemline_model.training._average import WeightAverage
+from hemline_model.training._builder import flatten_layers
 from hemline_model.training._checkpoint import Checkpoint, Position
+from hemline_model.training._early_stop import CoolDown, find_cool_down
 from hemline_model.training._keras import keras
 from hemline_model.training._optimizer import make_optimizer
 from hemline_model.training._settings import Optimizer
@@ -44,15 +46,35 @@ class Plan:
     averaging: float
     checkpoint_every_s: float
     budget_s: float | None = None
+    patience: int | None = None
+    """Evaluations without a better validation accuracy before the training ends early."""
+
     identity: str = ""
     """Names the data and anything else that a resumed run must share."""
 
-    def progress(self, position: Position) -> float:
-        """How far the training is, from 0 to 1: by steps or by time, whichever is further."""
-        by_steps = position.step / self.steps
-        if self.budget_s is None:
-            return by_steps
-        return max(by_steps, position.elapsed_s / self.budget_s)
+    def progress(self, step: int, elapsed_s: float) -> float:
+        """How far the schedule is, from 0 to 1: by steps or by time, whichever is further."""
+        by_steps = step / self.steps
+        return by_steps if self.budget_s is None else max(by_steps, elapsed_s / self.budget_s)
+
+    def done(self, position: Position, cooling: CoolDown | None) -> float:
+        """How much of the training is done, from 0 to 1, an early end included."""
+        progress = self.progress(position.step, position.elapsed_s)
+        return progress if cooling is None else max(progress, position.step / cooling.end)
+
+    def rate(self, position: Position, cooling: CoolDown | None) -> float:
+        """The learning rate of the next step."""
+        if cooling is None:
+            progress = self.progress(position.step, position.elapsed_s)
+        else:
+            progress = self.progress(cooling.start, cooling.elapsed_s)
+        # The first step must not be lost to a rate of zero, so it takes that of its own end.
+        rate = learning_rate_at(max(progress, 1 / self.steps), self.learning_rate, self.warm_up)
+        return rate if cooling is None else rate * cooling.remaining(position.step)
+
+    def cool_down(self, position: Position) -> CoolDown | None:
+        """The early end of the training, once it has stopped getting better."""
+        return find_cool_down(position.notes, self.patience, self.steps)
 
     def fingerprint(self) -> str:
         """Short hash of everything that decides where the run goes."""
@@ -74,6 +96,7 @@ def run_plan(
     *,
     checkpoint_dir: Path | None = None,
     on_step: Callable[[int, float], None] | None = None,
+    on_progress: Callable[[float], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     evaluate: Callable[[Position], dict[str, float]] | None = None,
     evaluate_every: int = 1,
@@ -83,7 +106,8 @@ def run_plan(
     `batches_from(step)` yields the batches from that step on; called again with the same step it
     must yield the same ones, so that a resumed run repeats nothing and skips nothing.
     `evaluate(position)`, called with the averaged weights in the model whenever `evaluate_every`
-    steps are done, returns what is to be noted.
+    steps are done, returns what is to be noted; `plan.patience` looks at its validation accuracy.
+    `on_progress` is told after each step how much of the training is done, from 0 to 1.
 
     Raises:
         Stopped: `should_stop` said so; a checkpoint was written first, when there is a place for it.
@@ -97,14 +121,13 @@ def run_plan(
     batches = batches_from(position.step)
     begun = time.monotonic() - position.elapsed_s
     saved_at = time.monotonic()
-    while (progress := plan.progress(position)) < 1:
+    cooling = plan.cool_down(position)
+    while plan.done(position, cooling) < 1:
         if should_stop is not None and should_stop():
             if checkpoint:
                 checkpoint.write(position, model, optimizer, average)
             raise Stopped(f"training was stopped after step {position.step:,}; it can be resumed")
-        # The first step must not be lost to a rate of zero, so it takes that of its own end.
-        rate = learning_rate_at(max(progress, 1 / plan.steps), plan.learning_rate, plan.warm_up)
-        optimizer.learning_rate.assign(rate)
+        optimizer.learning_rate.assign(plan.rate(position, cooling))
         batch = next(batches, None)
         if batch is None:
             raise BadDataset(
@@ -120,6 +143,9 @@ def run_plan(
         if evaluate is not None and position.step % evaluate_every == 0:
             with average.installed():
                 position.notes.append(evaluate(position))
+            cooling = plan.cool_down(position)
+        if on_progress is not None:
+            on_progress(min(1.0, plan.done(position, cooling)))
         if checkpoint and time.monotonic() - saved_at >= plan.checkpoint_every_s:
             checkpoint.write(position, model, optimizer, average)
             saved_at = time.monotonic()
@@ -148,7 +174,9 @@ def _compile(model: Any, plan: Plan) -> Any:
 def _settle_statistics(model: Any, batches: Iterator[Batch]) -> None:
     """Measure the batch statistics anew: those kept belong to the weights before averaging."""
     normalisations = [
-        layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)
+        layer
+        for layer in flatten_layers(model)
+        if isinstance(layer, keras.layers.BatchNormalization)
     ]
     kept = [layer.momentum for layer in normalisations]
     for number, batch in zip(range(_SETTLING_BATCHES), batches, strict=False):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hemline_model._contract import InputContract
+from hemline_model.training._builder import flatten_layers
 from hemline_model.training._keras import keras
 from hemline_model.training._layers import Augment
 from hemline_model.training._normalization import BatchNormalization
@@ -40,7 +41,9 @@ def build_network(
     values, one for each channel) normalise the input inside the model.
     """
     inputs = keras.Input(contract.shape, dtype="uint8", name="images")
-    x = Augment(flip=augment.flip, shift=augment.shift, erase=augment.erase, seed=seed)(inputs)
+    x = Augment(
+        flip=augment.flip is not False, shift=augment.shift, erase=augment.erase, seed=seed
+    )(inputs)
     deviation = [math.sqrt(value) for value in variance]
     x = layers.Rescaling(
         [1 / value for value in deviation],
@@ -66,9 +69,9 @@ def build_network(
 
 
 def count_multiply_adds(model: Any) -> int:
-    """Multiply-adds of the convolutions and dense layers for one image."""
+    """Multiply-adds of the ordinary convolutions and dense layers for one image."""
     total = 0
-    for layer in model.layers:
+    for layer in flatten_layers(model):
         if isinstance(layer, layers.Conv2D):
             _, height, width, _ = layer.output.shape
             total += height * width * math.prod(layer.kernel.shape)

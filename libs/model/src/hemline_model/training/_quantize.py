@@ -11,6 +11,7 @@ import onnxruntime as ort
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from hemline_model._data import Split
+from hemline_model._data._types import comfortable_batch
 
 __all__ = ["accuracy_of_graph", "quantize"]
 
@@ -19,9 +20,10 @@ _CALIBRATED, _BATCH = 1024, 128
 
 class _Images(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, split: Split, input_name: str) -> None:
+        size = min(_BATCH, comfortable_batch(split.images))
         self._batches: Iterator[dict[str, Any]] = (
-            {input_name: np.ascontiguousarray(split.images[start : start + _BATCH])}
-            for start in range(0, min(_CALIBRATED, len(split)), _BATCH)
+            {input_name: np.ascontiguousarray(split.images[start : start + size])}
+            for start in range(0, min(_CALIBRATED, len(split)), size)
         )
 
     def get_next(self) -> dict[str, Any] | None:
@@ -52,7 +54,7 @@ def accuracy_of_graph(path: Path, split: Split) -> float:
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     right = 0
-    for images, labels in split.batches(_BATCH):
+    for images, labels in split.batches():
         logits = session.run(None, {name: np.ascontiguousarray(images)})[0]
         right += int((logits.argmax(axis=1) == labels).sum())
     return right / max(1, len(split))

@@ -1,6 +1,7 @@
 """One whole training, from a data set to a model directory with its card, log and report."""
 
 import dataclasses
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -15,9 +16,10 @@ from hemline_model._data import Dataset, Split
 from hemline_model._errors import BadSettings
 from hemline_model._evaluate import Evaluation, score
 from hemline_model._report import write_report
+from hemline_model.training._builder import check_network
 from hemline_model.training._calibrate import Logits, fit_temperature, predict_logits
 from hemline_model.training._checkpoint import Position
-from hemline_model.training._export import export
+from hemline_model.training._export import check_export, export
 from hemline_model.training._fit import Builder, Fit, fingerprint_of, fit
 from hemline_model.training._network import count_multiply_adds
 from hemline_model.training._settings import TrainSettings
@@ -40,6 +42,7 @@ def train_to_directory(
     build: Builder | None = None,
     on_step: Callable[[int, float], None] | None = None,
     on_note: Callable[[dict[str, float]], None] | None = None,
+    on_progress: Callable[[float], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Card:
     """Train, calibrate on validation, look at the test split once, export.
@@ -47,11 +50,16 @@ def train_to_directory(
     A run that was stopped or killed resumes from `<out_dir>.training` when called again.
 
     Raises:
-        BadSettings: `out_dir` holds something already, or the checkpoint belongs to other settings.
+        BadSettings: `out_dir` holds something already, the checkpoint belongs to other settings, or
+            the network that `build` made cannot be trained on the data or served.
         Stopped: `should_stop` returned True.
     """
     if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
         raise BadSettings(f"{out_dir} exists already; expected a new directory for the model")
+    if build is not None:
+        network = build(data, settings)
+        check_network(network, data)
+        check_export(network)
     work = working_directory(out_dir)
     work.mkdir(parents=True, exist_ok=True)
     fitted = fit(
@@ -61,6 +69,7 @@ def train_to_directory(
         checkpoint_dir=work,
         on_step=on_step,
         on_note=on_note,
+        on_progress=on_progress,
         should_stop=should_stop,
     )
     result = _judge(fitted, data)
@@ -137,8 +146,17 @@ def _describe(data: Dataset) -> dict[str, Any]:
         "name": data.name,
         "images": {name: len(split) for name, split in data.splits.items()},
         "fingerprint": {name: fingerprint_of(split) for name, split in data.splits.items()},
+        "pixels": {name: _hash_pixels(split) for name, split in data.splits.items()},
         "problems": len(data.problems),
     }
+
+
+def _hash_pixels(split: Split) -> str:
+    """SHA-256 over the pixels of a split, in order."""
+    digest = hashlib.sha256()
+    for images, _ in split.batches():
+        digest.update(np.ascontiguousarray(images).data)
+    return digest.hexdigest()
 
 
 def _write_log(position: Position, fields: dict[str, Any], path: Path) -> None:

@@ -1,5 +1,6 @@
 """What can be set about the network, its augmentation and its training."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -45,8 +46,9 @@ class NetworkSettings:
 class AugmentSettings:
     """How training images are varied, inside the model and only while it trains."""
 
-    flip: bool = True
-    """Mirror half of the images left to right. Wrong for letters and digits."""
+    flip: bool | None = None
+    """Mirror half of the images left to right. Wrong for letters and digits; None: mirror, unless
+    the data set is known to hold those (MNIST, EMNIST)."""
 
     shift: float = 0.08
     """Largest shift, as a fraction of each side; edges are repeated outwards."""
@@ -68,6 +70,15 @@ class TrainSettings:
     budget_s: float | None = None
     """Seconds of training. The learning rate follows the time spent, so the result is as good as
     it gets in that time. None: train all epochs."""
+
+    patience: int | Literal["auto"] | None = "auto"
+    """Epochs without a better validation accuracy after which the training ends early: the learning
+    rate falls to nothing over a fifth of the steps done, and that is it. "auto": a third of `epochs`
+    (at least 5), and never when there is a time budget, which is used whole. None: never."""
+
+    weights: str | None = None
+    """Model directory, or name of a shipped model, to begin from instead of from nothing. Its last
+    layer is used only where the classes are the same."""
 
     batch_size: int = 128
     """Images per step."""
@@ -114,6 +125,15 @@ class TrainSettings:
         _between(self, 0, 0.99999, "averaging")
         if self.budget_s is not None:
             _between(self, 1, 31_536_000, "budget_s")
+        if isinstance(self.patience, int):
+            _between(self, 1, 100_000, "patience")
+
+    @property
+    def patience_epochs(self) -> int | None:
+        """`patience` as a number of epochs."""
+        if self.patience != "auto":
+            return self.patience
+        return None if self.budget_s is not None else max(5, math.ceil(self.epochs / 3))
 
 
 @dataclass(frozen=True, slots=True)
