@@ -77,14 +77,21 @@ def pubsub_url() -> Iterator[str]:
         yield f"pubsub://hemline-test?endpoint={given}&{options}"
         return
     script, port = _SERVERS / "pubsub" / "pubsub.sh", _free_port_pair()
-    command = [str(script), "up", "--port", str(port)]
-    up = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
-    if up.returncode:
+
+    def run(action: str) -> subprocess.CompletedProcess[str]:
+        command = [str(script), action, "--port", str(port)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+    found = run("find")
+    if found.returncode:
         # The one server that may be absent with CI=true: it comes with Google's Cloud SDK and from nowhere else.
         pytest.skip(
-            f"NO PUB/SUB EMULATOR, nothing of Pub/Sub is tested: {up.stderr.strip()[-300:]}"
+            f"NO PUB/SUB EMULATOR, nothing of Pub/Sub is tested: {found.stderr.strip()[-300:]}"
         )
+    up = run("up")
+    if up.returncode:
+        _missing(f"the Pub/Sub emulator does not start: {up.stderr.strip()[-500:]}")
     try:
         yield f"pubsub://hemline-test?endpoint=127.0.0.1:{port}&{options}"
     finally:
-        subprocess.run([script, "down", "--port", str(port)], check=False, timeout=60)
+        run("down")

@@ -6,8 +6,8 @@ URL: `pubsub://project`. Options after `?`:
   it, `PUBSUB_EMULATOR_HOST` names an emulator, else the global service is meant.
 - `security`: `tls` sends the application default credentials, `plaintext` sends none. The default is `plaintext` for
   an emulator, which is every endpoint but those of googleapis.com and those on port 443.
-- `lease` (15): seconds, 10 to 600, after which the messages of a consumer that died go to another. A live one renews
-  its leases.
+- `lease` (15): seconds, 10 to 600 (with an emulator from 1), after which the messages of a consumer that died go to
+  another. A live one renews its leases.
 - `max_lease` (3600): seconds for which a lease is renewed; a handler that takes longer calls `delivery.extend`.
 - `retention` (86400; 0 for none): seconds that a topic made by `ensure` keeps what is published, so that a group made
   later can begin with the oldest message. Google charges for it.

@@ -221,7 +221,7 @@ class PubsubSource:
         """Renew leases, and tell the server on a quiet stream that somebody is there."""
         beat = self._loop.time() + _HEARTBEAT_S
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(min(1.0, self._lease_s / 6))
             now = self._loop.time()
             over = self._leases.overdue(now)
             if over:
