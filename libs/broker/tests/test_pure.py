@@ -141,6 +141,8 @@ def test_retry() -> None:
         "ftp://x",
         "kafka://user:secret@host:1",
         "kafka://h:1?a=1&a=2",
+        "kafka://h:1?a=1&b",
+        "kafka://[::1",
     ],
 )
 async def test_bad_urls(url: str) -> None:

@@ -38,14 +38,19 @@ class BrokerURL:
         scheme, colon, _ = url.partition(":")
         if not colon or not scheme.isalpha():
             raise InvalidOption(f"not a broker URL: {url!r}; expected one of {EXAMPLES}")
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        except ValueError as error:
+            raise InvalidOption(
+                f"not a broker URL: {error}; expected one of {EXAMPLES}, with ?option=value"
+            ) from None
         if "@" in parts.netloc:
             raise InvalidOption(
                 "credentials do not belong into a broker URL; set HEMLINE_KAFKA_USERNAME and HEMLINE_KAFKA_PASSWORD"
             )
         if parts.fragment:
             raise InvalidOption(f"a broker URL has no fragment, got #{parts.fragment}")
-        pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
         options = dict(pairs)
         if len(options) != len(pairs):
             raise InvalidOption(f"an option is given twice in {parts.query!r}")

@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 _TIMEOUT_S = 15.0
 _PATIENCE_S = 60.0
 _LOOK_EVERY_S = 0.2
+_UNREACHABLE = (KafkaError._TRANSPORT, KafkaError._RESOLVE)
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 
@@ -46,6 +47,7 @@ class KafkaAdmin:
         self._settings = settings
         self._max_message_bytes = max_message_bytes
         self._denied: KafkaError | None = None
+        self._trouble: KafkaError | None = None
         configuration: Any = {
             **settings.client,
             "error_cb": self._note,
@@ -57,6 +59,8 @@ class KafkaAdmin:
     def _note(self, error: KafkaError) -> None:
         if is_denied(error):
             self._denied = error
+        elif error.code() in _UNREACHABLE:
+            self._trouble = error
 
     async def close(self) -> None:
         """Close what reads the groups' offsets."""
@@ -64,8 +68,16 @@ class KafkaAdmin:
 
     async def ping(self) -> None:
         """Ask for the cluster's nodes."""
+        servers = self._settings.client["bootstrap.servers"]
+        self._trouble = None
         cluster = self.client.describe_cluster(request_timeout=_TIMEOUT_S)
-        nodes = await self._result(cluster, "reach the brokers")
+        try:
+            nodes = await self._result(cluster, f"reach the brokers at {servers}")
+        except Unavailable as error:
+            # The answer says no more than that time is up; why was told on the side.
+            if self._trouble is None:
+                raise
+            raise Unavailable(f"{error}; {self._trouble.str()}") from error.__cause__
         if not nodes.nodes:
             raise Unavailable("the cluster names no broker")
 
@@ -104,6 +116,14 @@ class KafkaAdmin:
             return len((await self._result(asked[topic], f"describe topic {topic!r}")).partitions)
         except NotFound:
             return 0
+
+    async def limit(self, topic: str) -> int | None:
+        """Bytes of the largest record that a topic takes; None where that may not be read."""
+        try:
+            settings = await self._settings_of(ResourceType.TOPIC, topic)
+        except Denied:
+            return None
+        return int(settings.get("max.message.bytes", 0)) or None
 
     async def ensure_group(self, topic: str, group: str, start: Start) -> None:
         """Commit a group's starting offsets for the partitions where it has none.

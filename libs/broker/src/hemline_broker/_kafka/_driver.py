@@ -87,6 +87,10 @@ class KafkaDriver:
             self._known.discard(topic)
         return results
 
+    async def limit(self, topic: str) -> int | None:
+        """What the topic's `max.message.bytes` says."""
+        return await self._admin.limit(topic)
+
     async def subscribe(
         self, topic: str, group: str, start: Start, sink: Sink, limits: tuple[int, int]
     ) -> Source:
