@@ -1,13 +1,17 @@
 """Settings from YAML files and flags: mistakes are named, the nearest known key offered."""
 
+from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from hemline_model import BadSettings
 from hemline_model._config import parse_duration, read_config, settings_from
 from hemline_model.cli import app
+from hemline_model.cli._progress import Watch
 from hemline_model.training import FineTuneSettings, TrainSettings
 
 
@@ -103,6 +107,60 @@ def test_the_command_refuses_what_makes_no_sense(arguments: list[str], message: 
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
     assert result.stderr == f"error: {message}\n"
+
+
+def test_what_a_configuration_file_may_say(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=np.zeros((60, 8, 8), np.uint8), labels=np.arange(60) % 2)
+    config = tmp_path / "c.yaml"
+    config.write_text(f"data: {tmp_path / 'a.npz'}\nstrict: true\n")
+    result = CliRunner().invoke(app, ["train", "--config", str(config)])
+    assert result.exit_code == 1
+    assert "58 train, 2 validation" in result.stderr
+    assert "validation: 2 images are in the train split too: a-train-" in result.stderr
+    assert "has 1 problem, listed above; mend them, or leave out --strict" in result.stderr
+    config.write_text(f"data: {tmp_path / 'a.npz'}\nweights: nowhere\n")
+    result = CliRunner().invoke(app, ["train", "--config", str(config)])
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "error: no pretrained model is called 'nowhere'; shipped: fashion-mnist\n"
+    )
+    config.write_text("wieghts: nowhere\n")
+    result = CliRunner().invoke(app, ["train", "--config", str(config)])
+    assert result.stderr == (
+        f"error: {config}: 'wieghts' is not a known key; did you mean weights?\n"
+    )
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(app, ["export", str(tmp_path / "file" / "graph.onnx")])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert str(tmp_path / "file") in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_the_help_names_the_exit_codes() -> None:
+    shown = " ".join(CliRunner().invoke(app, ["--help"]).stdout.split())
+    assert "130 or 143 stopped by Ctrl-C or SIGTERM" in shown
+
+
+def test_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    watch = Watch(Console(file=StringIO()))
+    # Resumed at 40 %: only what was done since counts as speed.
+    watch.on_progress(0.4)
+    assert watch.left() == ""
+    for at, done, expected in (
+        (110.0, 0.5, "about 50 s left"),
+        (200.0, 0.5, "about 8 min left"),
+        (4000.0, 0.5, "about 5.4 h left"),
+        (4000.0, 1.0, ""),
+    ):
+        now[0] = at
+        watch.on_progress(done)
+        assert watch.left() == expected
 
 
 def test_export_and_inspect(tmp_path: Path) -> None:

@@ -50,9 +50,8 @@ class Watch:
             self._task = self._progress.add_task("training", total=1.0, left="")
             self._began = (time.monotonic(), done)
         self._done = done
-        self._progress.update(
-            self._task, completed=done, description=f"loss {self._loss:.3f}", left=self.left()
-        )
+        what = f"loss {self._loss:.3f}" if done < 1 else "trained; testing and exporting"
+        self._progress.update(self._task, completed=done, description=what, left=self.left())
 
     def on_note(self, note: Mapping[str, float]) -> None:
         """Print the line of an epoch."""

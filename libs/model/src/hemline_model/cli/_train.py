@@ -146,7 +146,8 @@ def train(
     _introduce(console, opened, problems)
     if strict and problems:
         raise BadDataset(
-            f"{source} has {len(problems):,} problems, listed above; mend them, or leave out --strict"
+            f"{source} has {len(problems):,} problem{'s' if len(problems) > 1 else ''}, listed above; "
+            "mend them, or leave out --strict"
         )
     with stop_on_signals() as stop, Watch(console) as watch:
         try:
