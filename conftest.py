@@ -71,10 +71,9 @@ def kafka_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def pubsub_url() -> Iterator[str]:
     """The Pub/Sub emulator: the one that PUBSUB_EMULATOR_HOST names, else this session's own."""
-    options = "lease=10"  # so that a killed consumer's messages come again soon
     given = os.environ.get("PUBSUB_EMULATOR_HOST")
     if given:
-        yield f"pubsub://hemline-test?endpoint={given}&{options}"
+        yield f"pubsub://hemline-test?endpoint={given}"
         return
     script, port = _SERVERS / "pubsub" / "pubsub.sh", _free_port_pair()
 
@@ -92,6 +91,6 @@ def pubsub_url() -> Iterator[str]:
     if up.returncode:
         _missing(f"the Pub/Sub emulator does not start: {up.stderr.strip()[-500:]}")
     try:
-        yield f"pubsub://hemline-test?endpoint=127.0.0.1:{port}&{options}"
+        yield f"pubsub://hemline-test?endpoint=127.0.0.1:{port}"
     finally:
         run("down")

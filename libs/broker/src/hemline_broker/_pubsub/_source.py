@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 _PullRequest: Any = types.StreamingPullRequest.pb()
 _ModifyRequest: Any = types.ModifyAckDeadlineRequest.pb()
+_SHORTEST_STREAM_LEASE_S = 10
 _HEARTBEAT_S = 30.0
 _SETTLE_S = 30.0
 _LEAVE_S = 5.0
@@ -60,7 +61,7 @@ class PubsubSource:
         self._stream: Any = None
         self._first = _PullRequest(
             subscription=self._subscription,
-            stream_ack_deadline_seconds=settings.lease_s,
+            stream_ack_deadline_seconds=max(settings.lease_s, _SHORTEST_STREAM_LEASE_S),
             client_id=uuid.uuid4().hex,
             max_outstanding_messages=limits[0],
             max_outstanding_bytes=limits[1],
@@ -169,14 +170,20 @@ class PubsubSource:
 
     async def _take(self, received: Sequence[Any]) -> None:
         now = self._loop.time()
+        fresh: list[PubsubLease] = []
         for each in received:
             message = each.message
             lease = self._leases.take(message.message_id, each.ack_id, now - self._age)
             if lease is None or self._closing:
                 continue
+            fresh.append(lease)
             self._waiting.append(
                 Delivery(decode(message), self._topic, 1, lease, 0, self._sink, each)
             )
+        if self._lease_s < _SHORTEST_STREAM_LEASE_S:
+            # The stream gave them for longer than was asked for.
+            for part in chunks(fresh):
+                await self._modify(part, self._lease_s)
         self._pour()
         # Not reading is what makes the server stop: it may hold back, but it need not.
         while self._waiting and not self._closing:

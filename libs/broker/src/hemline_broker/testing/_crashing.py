@@ -47,7 +47,7 @@ class Crashing:
                 sys.executable,
                 "-c",
                 _VICTIM,
-                harness.url,
+                harness.with_options(harness.short_lease).url,
                 topic,
                 "90",
                 stdout=asyncio.subprocess.PIPE,
