@@ -232,8 +232,16 @@ def test_check_names_what_loses_messages() -> None:
         assert word in problems
     assert judge_topic("t", {**good, "cleanup.policy": "compact"}, 3, 3, "h:1")
     assert judge_topic("t", {**good, "min.insync.replicas": "1"}, 3, 3, "h:1")
-    assert judge_broker(
-        "1", {"message.max.bytes": "1048588", "replica.fetch.max.bytes": "1048576"}, "h:1"
-    )
-    assert judge_broker("1", {"offsets.retention.minutes": "60"}, "h:1")
-    assert judge_broker("1", {}, "h:1") == []
+    small = {"message.max.bytes": "1048588", "replica.fetch.max.bytes": "1048576"}
+    assert len(judge_broker("1", small, 3)) == 2
+    assert [each.mend.split("=")[0] for each in judge_broker("1", small, 1)] == [
+        "message.max.bytes"
+    ]
+    assert judge_broker("1", small, 3, wanted=100_000) == []
+    assert judge_broker("1", {"offsets.retention.minutes": "60"}, 1)
+    assert judge_broker("1", {}, 1) == []
+    assert judge_topic("t", {**good, "segment.bytes": "1000000"}, 3, 3, "h:1")
+    assert judge_topic("t", {**good, "retention.bytes": "20000000"}, 3, 3, "h:1")
+    little = {**good, "max.message.bytes": "1048588"}
+    assert judge_topic("t", little, 3, 3, "h:1")
+    assert judge_topic("t", little, 3, 3, "h:1", wanted=100_000) == []

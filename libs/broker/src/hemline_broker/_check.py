@@ -6,10 +6,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from hemline_broker._broker import Broker
-from hemline_broker._driver import Checks, Driver
+from hemline_broker._driver import Checks, Claims, Driver
+from hemline_broker._errors import NotFound
 from hemline_broker._message import DEFAULT_MAX_MESSAGE_BYTES
 
 DAY_MS = 86_400_000
+# Room for a hundred of the largest messages.
+_HELD_BYTES = 100 * DEFAULT_MAX_MESSAGE_BYTES
+# What travels when the body lies in an object store.
+_WITHOUT_BODY_BYTES = 131_072
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +32,28 @@ class Finding:
     mend: str
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found, and in how much.
+
+    Attributes:
+        findings: all there is to mend.
+        looked_at: what was looked at, for people.
+    """
+
+    findings: Sequence[Finding]
+    looked_at: str
+
+
 def judge_topic(
-    topic: str, settings: Mapping[str, str], replicas: int, brokers: int, servers: str
+    topic: str,
+    settings: Mapping[str, str],
+    replicas: int,
+    brokers: int,
+    servers: str,
+    wanted: int = DEFAULT_MAX_MESSAGE_BYTES,
 ) -> list[Finding]:
-    """What is wrong with a Kafka topic. Pure."""
+    """What is wrong with a Kafka topic that must take messages of `wanted` bytes. Pure."""
     alter = " ".join(
         (
             f"kafka-configs.sh --bootstrap-server {servers} --alter",
@@ -39,15 +62,16 @@ def judge_topic(
     )
     where = f"topic {topic}"
     findings = []
-    limit = int(settings.get("max.message.bytes", DEFAULT_MAX_MESSAGE_BYTES))
-    if limit < DEFAULT_MAX_MESSAGE_BYTES:
-        findings.append(
-            Finding(
-                where,
-                f"max.message.bytes={limit} refuses messages up to {DEFAULT_MAX_MESSAGE_BYTES}",
-                f"{alter} max.message.bytes={DEFAULT_MAX_MESSAGE_BYTES}",
+    for setting in ("max.message.bytes", "segment.bytes"):
+        limit = int(settings.get(setting, wanted))
+        if limit < wanted:
+            findings.append(
+                Finding(
+                    where,
+                    f"{setting}={limit}: larger messages are refused, and they may have {wanted} bytes",
+                    f"{alter} {setting}={wanted}",
+                )
             )
-        )
     insync = int(settings.get("min.insync.replicas", 1))
     if brokers > 1 and replicas < 2:
         findings.append(
@@ -82,6 +106,15 @@ def judge_topic(
                 f"{alter} retention.ms={7 * DAY_MS}",
             )
         )
+    held = int(settings.get("retention.bytes", -1))
+    if 0 <= held < _HELD_BYTES and "delete" in settings.get("cleanup.policy", "delete"):
+        findings.append(
+            Finding(
+                where,
+                f"retention.bytes={held}: the oldest of a partition's messages are deleted above that, consumed or not",
+                f"{alter} retention.bytes=-1",
+            )
+        )
     if settings.get("cleanup.policy", "delete") == "compact":
         findings.append(
             Finding(
@@ -93,19 +126,30 @@ def judge_topic(
     return findings
 
 
-def judge_broker(name: str, settings: Mapping[str, str], servers: str) -> list[Finding]:
-    """What is wrong with a Kafka broker. Pure."""
+def judge_broker(
+    name: str,
+    settings: Mapping[str, str],
+    brokers: int,
+    wanted: int = DEFAULT_MAX_MESSAGE_BYTES,
+) -> list[Finding]:
+    """What is wrong with a Kafka broker whose topics must take messages of `wanted` bytes. Pure."""
     where = f"broker {name}"
     findings = []
-    for setting in ("message.max.bytes", "replica.fetch.max.bytes"):
-        value = int(settings.get(setting, DEFAULT_MAX_MESSAGE_BYTES))
-        if value < DEFAULT_MAX_MESSAGE_BYTES:
+    for setting, what in (
+        ("message.max.bytes", "topics without a limit of their own refuse larger messages"),
+        (
+            "replica.fetch.max.bytes",
+            "replicas fetch larger messages one by one and may fall behind",
+        ),
+        ("socket.request.max.bytes", "requests with larger messages are refused"),
+    ):
+        value = int(settings.get(setting, wanted))
+        if value < wanted and (brokers > 1 or not setting.startswith("replica")):
             findings.append(
                 Finding(
                     where,
-                    f"{setting}={value} is below {DEFAULT_MAX_MESSAGE_BYTES}: new topics refuse large messages, "
-                    "or replicas fall behind on them",
-                    f"{setting}={DEFAULT_MAX_MESSAGE_BYTES} in the broker's server.properties",
+                    f"{setting}={value}: {what}, and they may have {wanted} bytes",
+                    f"{setting}={wanted} in the broker's server.properties",
                 )
             )
     minutes = int(settings.get("offsets.retention.minutes", 10_080))
@@ -120,15 +164,34 @@ def judge_broker(name: str, settings: Mapping[str, str], servers: str) -> list[F
     return findings
 
 
-async def check_broker(broker: Broker, topics: Collection[str] | None) -> Sequence[Finding]:
-    """Everything that is wrong, for these topics or for all; nothing on backends without such settings."""
+async def check_broker(broker: Broker, topics: Collection[str] | None) -> Report:
+    """Everything that is wrong, for these topics or for all.
+
+    Raises:
+        NotFound: there is no such topic.
+    """
     driver: Driver = broker._driver
-    if not isinstance(driver, Checks):
-        return ()
-    found = await driver.settings(topics)
+    for name in topics or ():
+        if not await driver.exists(name):
+            raise NotFound(f"topic {name!r} does not exist")
     findings: list[Finding] = []
+    if driver.max_message_bytes < DEFAULT_MAX_MESSAGE_BYTES:
+        findings.append(
+            Finding(
+                "this backend",
+                f"messages above {driver.max_message_bytes} bytes are refused, and they may have "
+                f"{DEFAULT_MAX_MESSAGE_BYTES}",
+                "put ?claim_check=gs://bucket/prefix into the URL of every sender and reader",
+            )
+        )
+    if not isinstance(driver, Checks):
+        return Report(findings, "this backend has no settings to look at")
+    wanted = _WITHOUT_BODY_BYTES if isinstance(driver, Claims) else DEFAULT_MAX_MESSAGE_BYTES
+    found = await driver.settings(topics)
     for name, settings in found.brokers.items():
-        findings += judge_broker(name, settings, found.servers)
+        findings += judge_broker(name, settings, len(found.brokers), wanted)
     for name, (settings, replicas) in found.topics.items():
-        findings += judge_topic(name, settings, replicas, len(found.brokers), found.servers)
-    return findings
+        findings += judge_topic(name, settings, replicas, len(found.brokers), found.servers, wanted)
+    return Report(
+        findings, f"{len(found.brokers)} brokers and {len(found.topics)} topics looked at"
+    )

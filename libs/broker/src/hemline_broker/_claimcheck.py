@@ -18,13 +18,21 @@ from hemline_broker._driver import (
     Checks,
     Configuration,
     Driver,
+    Limited,
     Sink,
     Source,
     Start,
     TopicInfo,
     Transacts,
 )
-from hemline_broker._errors import BrokerError, InvalidMessage, InvalidOption, Unavailable
+from hemline_broker._errors import (
+    BrokerError,
+    InvalidMessage,
+    InvalidOption,
+    NotFound,
+    TooLarge,
+    Unavailable,
+)
 from hemline_broker._message import RESERVE_BYTES, Message, Receipt
 
 if TYPE_CHECKING:
@@ -43,8 +51,8 @@ class ClaimCheck:
 
     Attributes:
         uri: `file:///folder`, `s3://bucket/prefix` or `gs://bucket/prefix`, the same for all who send and receive.
-        above: messages of more bytes than this (key + headers + body + 1 KiB) are stored there; None takes the most
-            that the backend itself carries, so that on SQLite nothing is.
+        above: messages of more bytes than this (key + headers + body + 1 KiB) are stored there, and all that their
+            topic would refuse; None takes the most that the backend itself carries, so that on SQLite nothing is.
     """
 
     uri: str
@@ -63,6 +71,8 @@ class ClaimChecked:
         self._store = store
         self.claims = store.uri
         self._above = min(above or inner.max_message_bytes, inner.max_message_bytes)
+        # What topics themselves take, where they have limits of their own; asked once for each topic in use.
+        self._limits: dict[str, int] = {}
         self._uploads = asyncio.Semaphore(_UPLOADS)
         self.capabilities = inner.capabilities
         # Bound only by what the caller allows: bodies of any size find room in an object store.
@@ -72,22 +82,12 @@ class ClaimChecked:
         self, topic: str, messages: Sequence[Message], timeout: float
     ) -> Sequence[Receipt | BrokerError]:
         """Store large bodies first; those of messages that surely were not sent are deleted again."""
-        large = [place for place, message in enumerate(messages) if self._is_large(message)]
-        if not large:
-            return await self._inner.send(topic, messages, timeout)
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
-        changed: list[Message | BrokerError] = list(messages)
         stored: dict[int, Reference] = {}
-        try:
-            async with asyncio.timeout(timeout):
-                await asyncio.gather(
-                    *(self._check_in(topic, place, messages, changed, stored) for place in large)
-                )
-        except TimeoutError:
-            raise Unavailable(
-                f"{len(large)} large bodies were not stored in {self._store.uri} within {timeout:g} s"
-            ) from None
+        changed = await self._check_in_large(topic, messages, stored, timeout)
+        if changed is messages:
+            return await self._inner.send(topic, messages, timeout)
         ready = [(place, each) for place, each in enumerate(changed) if isinstance(each, Message)]
         try:
             results = await self._inner.send(
@@ -95,13 +95,15 @@ class ClaimChecked:
             )
         except BrokerError as error:
             if not error.retryable:
-                await self._discard(list(stored.values()))
+                await self._discard(stored.values())
             raise
         merged: list[Receipt | BrokerError] = [
             each if isinstance(each, BrokerError) else Unavailable("not sent") for each in changed
         ]
         for (place, _), result in zip(ready, results, strict=True):
             merged[place] = result
+            if isinstance(result, TooLarge):
+                self._limits.pop(topic, None)  # somebody has lowered it
         await self._discard(
             [
                 reference
@@ -120,14 +122,44 @@ class ClaimChecked:
             await self._inner.subscribe(topic, group, start, fetching, limits), fetching
         )
 
-    def _is_large(self, message: Message) -> bool:
-        if (
-            len(message.data) + _ATTRIBUTES_BYTES <= self._above
-            and not message.headers
-            and not message.extensions
-        ):
-            return False
-        return message.encoded_size() + RESERVE_BYTES > self._above
+    async def _bound(self, topic: str) -> int:
+        """Bytes above which the body of a message to this topic is stored."""
+        if not isinstance(self._inner, Limited):
+            return self._above
+        if topic not in self._limits:
+            try:
+                limit = await self._inner.limit(topic)
+            except NotFound:
+                return self._above  # sending says it better
+            self._limits[topic] = min(limit or self._above, self._above)
+        return self._limits[topic]
+
+    async def _check_in_large(
+        self,
+        topic: str,
+        messages: Sequence[Message],
+        stored: dict[int, Reference],
+        timeout: float,
+    ) -> Sequence[Message | BrokerError]:
+        """The messages, large ones with a reference for a body, or with what went wrong in their place.
+
+        `stored` gets the references by place. Returns `messages` itself when there is nothing to store.
+        """
+        bound = await self._bound(topic)
+        large = [place for place, message in enumerate(messages) if _is_large(message, bound)]
+        if not large:
+            return messages
+        changed: list[Message | BrokerError] = list(messages)
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.gather(
+                    *(self._check_in(topic, place, messages, changed, stored) for place in large)
+                )
+        except TimeoutError:
+            raise Unavailable(
+                f"{len(large)} large bodies were not stored in {self._store.uri} within {timeout:g} s"
+            ) from None
+        return changed
 
     async def _check_in(
         self,
@@ -160,11 +192,11 @@ class ClaimChecked:
             },
         )
 
-    async def _discard(self, references: Sequence[Reference]) -> None:
+    async def _discard(self, references: Collection[Reference]) -> None:
         if not references:
             return
         try:
-            await self._store.delete(references)
+            await self._store.delete(list(references))
         except (BrokerError, OSError) as error:
             _log.warning("%d bodies are left to the sweep: %s", len(references), error)
 
@@ -221,21 +253,29 @@ class _Transacting(_Checking):
         deliveries: Sequence[Delivery],
         timeout: float,
     ) -> None:
-        """Store large bodies first; an aborted transaction leaves them to the sweep."""
+        """Store large bodies first; those of a transaction that surely was not committed are deleted again."""
         if not isinstance(self._inner, Transacts):
             raise TypeError("made for a driver with transactions")
-        checked: dict[str, Sequence[Message]] = {}
-        for topic, messages in outputs.items():
-            changed: list[Message | BrokerError] = list(messages)
-            stored: dict[int, Reference] = {}
-            large = [place for place, message in enumerate(messages) if self._is_large(message)]
-            await asyncio.gather(
-                *(self._check_in(topic, place, messages, changed, stored) for place in large)
-            )
-            checked[topic] = [_message(each) for each in changed]
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
         if isinstance(source, ClaimSource):
             source = source.inner
-        await self._inner.transact(checked, source, deliveries, timeout)
+        references: list[Reference] = []
+        try:
+            checked: dict[str, Sequence[Message]] = {}
+            for topic, messages in outputs.items():
+                stored: dict[int, Reference] = {}
+                left = max(end - loop.time(), 0.001)
+                changed = await self._check_in_large(topic, messages, stored, left)
+                references += stored.values()
+                checked[topic] = [_message(each) for each in changed]
+            left = max(end - loop.time(), 0.001)
+            await self._inner.transact(checked, source, deliveries, left)
+        except Unavailable:
+            raise  # nobody knows whether it was committed
+        except BrokerError:
+            await self._discard(references)
+            raise
 
 
 def claim_checked(driver: Driver, claims: ClaimCheck) -> Driver:
@@ -254,3 +294,13 @@ def _message(each: Message | BrokerError) -> Message:
     if isinstance(each, BrokerError):
         raise each
     return each
+
+
+def _is_large(message: Message, bound: int) -> bool:
+    if (
+        len(message.data) + _ATTRIBUTES_BYTES <= bound
+        and not message.headers
+        and not message.extensions
+    ):
+        return False
+    return message.encoded_size() + RESERVE_BYTES > bound

@@ -7,12 +7,12 @@ import hashlib
 import os
 import re
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import PurePosixPath
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 try:
@@ -49,6 +49,18 @@ class Reference:
 
     uri: str
     sha256: str
+    size: int
+
+
+class Swept(NamedTuple):
+    """Bodies that were deleted, or would be.
+
+    Attributes:
+        bodies: how many.
+        size: their bytes.
+    """
+
+    bodies: int
     size: int
 
 
@@ -125,22 +137,26 @@ class ClaimStore:
         with _errors(f"delete from {self.uri}"):
             await obstore.delete_async(self._store, [self._path(each) for each in references])
 
-    async def sweep(self, older_than: timedelta) -> tuple[int, int]:
-        """Delete every body stored longer ago than that; return how many, and their bytes."""
-        before = datetime.now(UTC) - older_than
-        count = size = 0
-        with _errors(f"sweep {self.uri}"):
+    async def older(self, than: timedelta) -> AsyncIterator[Mapping[str, int]]:
+        """Path → bytes of the bodies stored longer ago than that, some hundred at a time."""
+        try:
+            before = datetime.now(UTC) - than
+        except OverflowError:
+            return
+        with _errors(f"list {self.uri}"):
             async for page in obstore.list(self._store, chunk_size=_DELETED_AT_ONCE):
-                old = [
-                    each
+                old = {
+                    each["path"]: each["size"]
                     for each in page
                     if _PATH.match(each["path"]) and each["last_modified"] < before
-                ]
+                }
                 if old:
-                    await obstore.delete_async(self._store, [each["path"] for each in old])
-                count += len(old)
-                size += sum(each["size"] for each in old)
-        return count, size
+                    yield old
+
+    async def remove(self, paths: Collection[str]) -> None:
+        """Delete these; what is gone already is no error."""
+        with _errors(f"delete from {self.uri}"), suppress(NotFoundError, FileNotFoundError):
+            await obstore.delete_async(self._store, list(paths))
 
     def _path(self, reference: Reference) -> str:
         # A message may come from anybody: what it names is only read from our own place.
@@ -152,19 +168,43 @@ class ClaimStore:
         return path
 
 
-async def sweep(uri: str, older_than: timedelta) -> tuple[int, int]:
+async def sweep(uri: str, older_than: timedelta) -> Swept:
     """Delete the bodies of a claim check that were stored longer ago than `older_than`.
 
     Bodies are shared by all groups of a topic, so none is deleted when a message is acknowledged. Keep them at least
     as long as the broker keeps messages (Pub/Sub: 7 days at most by default), and run this daily.
 
-    Returns:
-        How many were deleted, and their bytes.
-
     Raises:
         InvalidOption, Denied, Unavailable: the place is illegal, refuses, or does not answer.
     """
-    return await ClaimStore(uri).sweep(older_than)
+    store = _existing(uri)
+    count = size = 0
+    async for old in store.older(older_than):
+        await store.remove(old)
+        count += len(old)
+        size += sum(old.values())
+    return Swept(count, size)
+
+
+async def expired(uri: str, older_than: timedelta) -> Swept:
+    """What `sweep` would delete now; deletes nothing.
+
+    Raises:
+        InvalidOption, Denied, Unavailable: as `sweep`.
+    """
+    count = size = 0
+    async for old in _existing(uri).older(older_than):
+        count += len(old)
+        size += sum(old.values())
+    return Swept(count, size)
+
+
+def _existing(uri: str) -> ClaimStore:
+    """The store, if it is one already: nobody wants a mistyped folder to be made, and found to be clean."""
+    parts = urlsplit(uri)
+    if parts.scheme == "file" and not Path(unquote(parts.path)).is_dir():
+        raise InvalidOption(f"{uri}: there is no such folder")
+    return ClaimStore(uri)
 
 
 def _sha256(data: bytes) -> str:

@@ -1,5 +1,5 @@
 """Bodies that travel by claim check: how to clean up after them. Needs the extra `claim-check`."""
 
-from hemline_broker._claimstore import sweep
+from hemline_broker._claimstore import Swept, expired, sweep
 
-__all__ = ["sweep"]
+__all__ = ["Swept", "expired", "sweep"]

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import uuid
-from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import typer
 
-from hemline_broker import (
-    Broker,
-    BrokerError,
-    Delivery,
-    Message,
-    connect,
-)
-from hemline_broker._check import Finding, check_broker
+from hemline_broker import Broker, Message, NotFound
+from hemline_broker._backend import TopicInfo
+from hemline_broker._check import Report, check_broker
+from hemline_broker._cli_run import finish, read, with_broker, wrong
+from hemline_broker._cli_text import age, delivery_line, pair, table
 
 __all__ = ["app"]
 
-_TEXT_SHOWN = 200
-
 app = typer.Typer(
     no_args_is_help=True,
-    help="Send, read and inspect messages on any broker that hemline-broker knows: "
-    "kafka://host:9092, sqlite:///broker.db.",
+    help="Send, read and inspect messages on any broker that hemline-broker knows: kafka://host:9092, "
+    "pubsub://project, sqlite:///broker.db. Exit codes: 0 done, 1 the broker refused or does not answer or `check` "
+    "found something, 2 wrong usage.",
 )
 
 URL = Annotated[
@@ -54,21 +48,25 @@ def send(
 ) -> None:
     """Send files, or what comes on stdin, to a topic that exists.
 
+    Prints the id and the position of each when it is durable.
     Try: hemline broker send sqlite:///broker.db notes README.md --content-type text/markdown
     """
-    headers = dict(_pair(each) for each in header or ())
     try:
-        data = [path.read_bytes() for path in files] if files else [sys.stdin.buffer.read()]
-    except OSError as error:
-        raise typer.BadParameter(str(error)) from error
+        headers = dict(map(pair, header or ()))
+    except ValueError as error:
+        raise wrong(error) from error
+    for path in files or ():
+        if not path.is_file():
+            raise wrong(ValueError(f"{path} is no file"))
 
     async def work(broker: Broker) -> None:
-        for body in data:
+        for path in files or (None,):
+            body = sys.stdin.buffer.read() if path is None else read(path)
             message = Message(body, key=key, content_type=content_type, headers=headers)
             receipt = await broker.send(topic, message)
             typer.echo(f"{receipt.id} at {receipt.position}")
 
-    _run(url, work)
+    with_broker(url, work)
 
 
 @app.command()
@@ -95,7 +93,7 @@ def tail(
                 topic, group=group, start="oldest" if oldest else "new", in_flight=256
             ) as subscription:
                 async for delivery in subscription:
-                    typer.echo(_line(delivery))
+                    typer.echo(delivery_line(delivery))
                     delivery.ack()
                     shown += 1
                     if shown == count:
@@ -103,7 +101,7 @@ def tail(
         finally:
             await broker.forget(topic, group)
 
-    _run(url, work)
+    with_broker(url, work)
 
 
 @app.command()
@@ -111,7 +109,7 @@ def lag(
     url: URL,
     topic: Annotated[str | None, typer.Argument(help="Only this topic.")] = None,
 ) -> None:
-    """What each group has yet to acknowledge.
+    """What each group has yet to acknowledge; ? where the backend does not tell.
 
     Try: hemline broker lag kafka://localhost:9092
     """
@@ -119,13 +117,12 @@ def lag(
     async def work(broker: Broker) -> None:
         rows = [
             (info.name, group, "?" if behind is None else f"{behind:,}")
-            for info in await broker.topics()
-            if topic is None or info.name == topic
+            for info in await _topics(broker, topic)
             for group, behind in sorted(info.groups.items())
         ]
-        _table(("topic", "group", "not acknowledged"), rows)
+        typer.echo(table(("topic", "group", "not acknowledged"), rows))
 
-    _run(url, work)
+    with_broker(url, work)
 
 
 @app.command()
@@ -145,9 +142,33 @@ def topics(url: URL) -> None:
             )
             for info in await broker.topics()
         ]
-        _table(("topic", "partitions", "messages", "groups"), rows)
+        typer.echo(table(("topic", "partitions", "messages", "groups"), rows))
 
-    _run(url, work)
+    with_broker(url, work)
+
+
+@app.command()
+def ensure(
+    url: URL,
+    topic: Topic,
+    group: Annotated[str | None, typer.Argument(help="A group to make as well.")] = None,
+    partitions: Annotated[int, typer.Option(min=1, help="Of a new topic, where it has any.")] = 1,
+    start: Annotated[
+        Literal["new", "oldest"], typer.Option(help="Where a new group begins to read.")
+    ] = "new",
+    ordered: Annotated[
+        bool, typer.Option("--ordered", help="Messages of one key must keep their order.")
+    ] = False,
+) -> None:
+    """Make a topic, and a group, where they do not exist yet; changes nothing that exists.
+
+    Try: hemline broker ensure sqlite:///broker.db notes readers
+    """
+
+    async def work(broker: Broker) -> None:
+        await broker.ensure(topic, group, partitions=partitions, start=start, ordered=ordered)
+
+    with_broker(url, work)
 
 
 @app.command()
@@ -157,69 +178,65 @@ def check(
 ) -> None:
     """Name each setting of the broker or of a topic that would refuse a 15 MB message or lose one.
 
-    Ends with 1 if there is any. Try: hemline broker check kafka://localhost:9092
+    Ends with 1 if there is any. With a claim check (`?claim_check=…` or HEMLINE_BROKER_CLAIM_CHECK) large bodies need
+    no room on the broker. Try: hemline broker check kafka://localhost:9092
     """
-    findings: list[Finding] = []
+    reports: list[Report] = []
 
     async def work(broker: Broker) -> None:
-        findings.extend(await check_broker(broker, topic))
+        reports.append(await check_broker(broker, topic))
 
-    _run(url, work)
-    for finding in findings:
-        typer.echo(f"{finding.where}: {finding.problem}\n    mend it: {finding.mend}")
-    if findings:
-        raise typer.Exit(1)
-    typer.echo("nothing found that would refuse or lose a message")
+    with_broker(url, work)
+    for report in reports:
+        for finding in report.findings:
+            typer.echo(f"{finding.where}: {finding.problem}\n    mend it: {finding.mend}")
+        if report.findings:
+            raise typer.Exit(1)
+        typer.echo(f"nothing found that would refuse or lose a message ({report.looked_at})")
 
 
-def _run(url: str, work: Any) -> None:
-    async def connected() -> None:
-        async with connect(url) as broker:
-            await work(broker)
+@app.command()
+def sweep(
+    place: Annotated[
+        str,
+        typer.Argument(
+            help="The claim check: file:///folder, s3://bucket/prefix or gs://bucket/prefix.",
+            show_default=False,
+        ),
+    ],
+    older_than: Annotated[
+        str,
+        typer.Option(
+            help="Age such as 12h, 8d or 2w; more than the broker keeps messages.",
+            show_default=False,
+        ),
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be removed.")
+    ] = False,
+) -> None:
+    """Remove the bodies of a claim check that were stored longer ago than an age. Run it daily.
 
-    job: Coroutine[Any, Any, None] = connected()
+    Bodies are shared by all groups, so none goes when its message is acknowledged.
+    Try: hemline broker sweep file:///var/claims --older-than 8d --dry-run
+    """
     try:
-        asyncio.run(job)
-    except BrokerError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        limit = age(older_than)
+    except ValueError as error:
+        raise wrong(ValueError(f"--older-than: {error}")) from error
+
+    async def work() -> None:
+        from hemline_broker import claims
+
+        count, size = await (claims.expired if dry_run else claims.sweep)(place, limit)
+        done = "would be removed" if dry_run else "removed"
+        typer.echo(f"{count:,} bodies of {size:,} bytes {done}, older than {older_than}")
+
+    finish(work)
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise typer.BadParameter(f"expected name=value, got {text!r}")
-    return name, value
-
-
-def _line(delivery: Delivery) -> str:
-    message = delivery.message
-    try:
-        text = message.data[: 4 * _TEXT_SHOWN].decode()
-        body = text if text.isprintable() else repr(text)
-    except UnicodeDecodeError:
-        body = f"<{len(message.data):,} bytes>"
-    if len(body) > _TEXT_SHOWN:
-        body = body[:_TEXT_SHOWN] + " …"
-    notes = [
-        f"{name}={value}"
-        for name, value in (
-            ("key", message.key),
-            ("content-type", message.content_type),
-            *message.extensions.items(),
-            *message.headers.items(),
-        )
-        if value is not None
-    ]
-    head = f"{message.time:%Y-%m-%d %H:%M:%S} {delivery.position} {message.id}"
-    return " ".join((head, *notes, body))
-
-
-def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    for row in (heads, *rows):
-        typer.echo(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )
+async def _topics(broker: Broker, only: str | None) -> list[TopicInfo]:
+    found = [info for info in await broker.topics() if only in (None, info.name)]
+    if only is not None and not found:
+        raise NotFound(f"topic {only!r} does not exist")
+    return found
