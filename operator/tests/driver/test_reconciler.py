@@ -1,6 +1,6 @@
 """One look, as the driver takes it: what it does about refusals."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pytest
@@ -24,6 +24,9 @@ class Refusing:
 
     def failures(self, key: Key) -> dict[str, str]:
         return {}
+
+    def unseen(self, key: Key, seen: Collection[str]) -> list[Any]:
+        return []
 
     def forget(self, key: Key) -> None:
         return

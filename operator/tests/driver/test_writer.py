@@ -1,5 +1,6 @@
 """What the driver does about what the API server says to its writes."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,8 +38,9 @@ class Answering:
     async def apply(self, manifest: Mapping[str, Any]) -> None:
         await self._answer(f"apply {manifest['kind']}")
 
-    async def create(self, manifest: Mapping[str, Any]) -> None:
+    async def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         await self._answer(f"create {manifest['kind']}")
+        return {**manifest, "metadata": {**manifest["metadata"], "uid": str(len(self.asked))}}
 
     async def delete(self, kind: Any, namespace: str, name: str, *, uid: str | None) -> None:
         await self._answer(f"delete {kind.name}")
@@ -118,3 +120,23 @@ async def test_what_is_there_already_is_as_good_as_made(api: Answering, writer: 
     api.error = Exists("there")
     await writer.take(KEY, [Create(manifest("Job"))])
     assert api.asked == ["create Job"]
+
+
+async def test_a_fine_tune_counts_until_the_watch_brings_it(writer: Writer) -> None:
+    await writer.take(KEY, [Create(manifest("FineTune")), Create(manifest("Job"))])
+    (made,) = writer.unseen(KEY, set())
+    assert made["kind"] == "FineTune"
+    assert writer.unseen(Key("shop", "other"), set()) == []
+    assert writer.unseen(KEY, {"another"}) == [made]
+    assert writer.unseen(KEY, {"another", made["metadata"]["uid"]}) == []
+    assert writer.unseen(KEY, set()) == []
+
+
+async def test_a_fine_tune_that_was_deleted_at_once_counts_for_a_while_only(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await writer.take(KEY, [Create(manifest("FineTune"))])
+    assert writer.unseen(KEY, set())
+    later = time.monotonic() + 31
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert writer.unseen(KEY, set()) == []

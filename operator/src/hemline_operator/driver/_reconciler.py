@@ -111,11 +111,13 @@ class Reconciler:
 
     def _observe(self, key: Key, now: datetime, facts: dict[Question, Fact]) -> Observed:
         classifiers = self._cache.of(CLASSIFIER, key)
+        fine_tunes = self._cache.of(FINE_TUNE, key)
+        fine_tunes += self._writer.unseen(key, {one["metadata"]["uid"] for one in fine_tunes})
         return Observed(
             key=key,
             now=now,
             classifier=classifiers[0] if classifiers else None,
-            fine_tunes=tuple(self._cache.of(FINE_TUNE, key)),
+            fine_tunes=tuple(fine_tunes),
             children={
                 (kind.name, one["metadata"]["name"]): one
                 for kind in CHILDREN

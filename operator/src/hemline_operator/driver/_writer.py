@@ -3,13 +3,22 @@
 import hashlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from hemline_operator.driver._cache import CHILDREN
+from hemline_operator.driver._cache import CHILDREN, trimmed
 from hemline_operator.driver._metrics import OperatorMetrics
-from hemline_operator.kube import Exists, Forbidden, KubeApi, KubeError, Missing, Refused, kind_of
+from hemline_operator.kube import (
+    FINE_TUNE,
+    Exists,
+    Forbidden,
+    KubeApi,
+    KubeError,
+    Missing,
+    Refused,
+    kind_of,
+)
 from hemline_operator.plan import (
     MANAGER,
     Action,
@@ -25,7 +34,11 @@ __all__ = ["Writer"]
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _WATCHED: Final = frozenset(kind.name for kind in CHILDREN)
+_UNSEEN_SECONDS: Final = 30.0
+"""For which a FineTune counts that the watch has not brought: it is on its way, or was deleted at once."""
 
 
 class Writer:
@@ -43,13 +56,32 @@ class Writer:
         self._resync = resync_seconds
         self._applied: dict[Key, dict[str, tuple[int, float]]] = {}
         self._failures: dict[Key, dict[str, str]] = {}
+        self._made: dict[Key, dict[str, tuple[Mapping[str, Any], float]]] = {}
 
     def failures(self, key: Key) -> Mapping[str, str]:
         """Children of a classifier that the API refused when they were last applied, and why."""
         return self._failures.get(key, {})
 
+    def unseen(self, key: Key, seen: Collection[str]) -> list[Mapping[str, Any]]:
+        """The FineTunes made for a classifier whose uids are not among those ``seen`` yet.
+
+        The watch of classifiers may bring the count of what was made before the watch of FineTunes brings what was
+        made: without these the standing policy would make another.
+        """
+        now = time.monotonic()
+        made = self._made.pop(key, {})
+        left = {
+            uid: (body, until)
+            for uid, (body, until) in made.items()
+            if uid not in seen and until > now
+        }
+        if left:
+            self._made[key] = left
+        return [body for body, _ in left.values()]
+
     def forget(self, key: Key) -> None:
         """Drop what is known of a classifier that is gone."""
+        self._made.pop(key, None)
         self._applied.pop(key, None)
         self._failures.pop(key, None)
 
@@ -64,7 +96,10 @@ class Writer:
                 case Apply():
                     await self._apply(key, action.manifest)
                 case Create():
-                    await self._create(action.manifest)
+                    made = await self._create(action.manifest)
+                    if made is not None and action.manifest["kind"] == FINE_TUNE.name:
+                        entry = trimmed(FINE_TUNE, made), time.monotonic() + _UNSEEN_SECONDS
+                        self._made.setdefault(key, {})[made["metadata"]["uid"]] = entry
                 case Announce():
                     await self._create(_event(action))
                 case Patch():
@@ -108,15 +143,17 @@ class Writer:
             logger.warning("%s: %s: %s", key, what, error)
         failures[what] = str(error)
 
-    async def _create(self, manifest: Mapping[str, Any]) -> None:
+    async def _create(self, manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
         meta = manifest["metadata"]
         try:
-            await self._count(manifest["kind"], self._api.create(manifest))
-            logger.info("%s: made %s %s", meta["namespace"], manifest["kind"], meta["name"])
+            made = await self._count(manifest["kind"], self._api.create(manifest))
         except Exists:
-            return
+            return None
         except Missing as error:
             logger.info("%s", error)  # the namespace is gone
+            return None
+        logger.info("%s: made %s %s", meta["namespace"], manifest["kind"], meta["name"])
+        return made
 
     async def _patch(self, action: Patch) -> None:
         changes: dict[str, Any] = dict(action.changes)
@@ -138,10 +175,10 @@ class Writer:
             # Gone since it was observed: its deletion is an event of its own.
             logger.debug("%s %s is gone", action.kind.name, action.name)
 
-    async def _count(self, kind: str, call: Any) -> None:
+    async def _count(self, kind: str, call: Awaitable[T]) -> T:
         outcome = "ok"
         try:
-            await call
+            return await call
         except KubeError as error:
             outcome = type(error).__name__
             raise
