@@ -33,7 +33,7 @@ from hemline_broker._errors import (
     TooLarge,
     Unavailable,
 )
-from hemline_broker._message import RESERVE_BYTES, Message, Receipt
+from hemline_broker._message import RESERVE_BYTES, Message, Receipt, Receipts
 
 if TYPE_CHECKING:
     from hemline_broker._claimstore import ClaimStore, Reference
@@ -87,12 +87,14 @@ class ClaimChecked:
         stored: dict[int, Reference] = {}
         changed = await self._check_in_large(topic, messages, stored, timeout)
         if changed is messages:
-            return await self._inner.send(topic, messages, timeout)
+            return self._heed(topic, await self._inner.send(topic, messages, timeout))
         ready = [(place, each) for place, each in enumerate(changed) if isinstance(each, Message)]
+        results: Sequence[Receipt | BrokerError] = ()
         try:
-            results = await self._inner.send(
-                topic, [message for _, message in ready], max(end - loop.time(), 0.001)
-            )
+            if ready:
+                sent = [message for _, message in ready]
+                left = max(end - loop.time(), 0.001)
+                results = self._heed(topic, await self._inner.send(topic, sent, left))
         except BrokerError as error:
             if not error.retryable:
                 await self._discard(stored.values())
@@ -102,8 +104,6 @@ class ClaimChecked:
         ]
         for (place, _), result in zip(ready, results, strict=True):
             merged[place] = result
-            if isinstance(result, TooLarge):
-                self._limits.pop(topic, None)  # somebody has lowered it
         await self._discard(
             [
                 reference
@@ -133,6 +133,14 @@ class ClaimChecked:
                 return self._above  # sending says it better
             self._limits[topic] = min(limit or self._above, self._above)
         return self._limits[topic]
+
+    def _heed(
+        self, topic: str, results: Sequence[Receipt | BrokerError]
+    ) -> Sequence[Receipt | BrokerError]:
+        """Ask for the topic's limit again when it refuses what should have fitted: somebody has lowered it."""
+        if not isinstance(results, Receipts) and any(isinstance(r, TooLarge) for r in results):
+            self._limits.pop(topic, None)
+        return results
 
     async def _check_in_large(
         self,

@@ -35,6 +35,8 @@ _SCHEMES = ("file", "s3", "gs")
 # Topic, day, a name of our own making: nothing else below the prefix is ever read or deleted.
 _PATH = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,119}/\d{4}-\d{2}-\d{2}/[0-9a-f]{32}\Z")
 _DELETED_AT_ONCE = 500
+# S3 and Google Cloud Storage say it with the same words.
+_NO_BUCKET = "bucket does not exist"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,11 @@ class ClaimStore:
         # Hashing lets other threads run, and 15 MB of it would stop the loop for a while.
         digest = await asyncio.to_thread(_sha256, data)
         path = f"{topic}/{datetime.now(UTC):%Y-%m-%d}/{uuid.uuid4().hex}"
-        with _errors(f"store a body in {self.uri}"):
-            await obstore.put_async(self._store, path, data)
+        try:
+            with _errors(f"store a body in {self.uri}"):
+                await obstore.put_async(self._store, path, data)
+        except (NotFoundError, FileNotFoundError) as error:
+            raise Unavailable(f"cannot store a body in {self.uri}: {_short(error)}") from error
         return Reference(f"{self.uri}/{path}", digest, len(data))
 
     async def get(self, reference: Reference) -> bytes:
@@ -127,6 +132,9 @@ class ClaimStore:
                     )
                 data = bytes(await found.bytes_async())
         except (NotFoundError, FileNotFoundError) as error:
+            if _NO_BUCKET in str(error):
+                # Nothing is known of the body: a mistake in the reader's settings must not make dead letters.
+                raise Unavailable(f"cannot read {reference.uri}: {_short(error)}") from error
             raise BodyGone(f"{reference.uri} was deleted before the message was read") from error
         if await asyncio.to_thread(_sha256, data) != reference.sha256:
             raise BodyGone(f"{reference.uri} is not what was sent: its SHA-256 differs")
@@ -218,6 +226,11 @@ def _errors(doing: str) -> Iterator[None]:
     except (BrokerError, NotFoundError, FileNotFoundError):
         raise
     except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
-        raise Denied(f"cannot {doing}: {error}") from error
+        raise Denied(f"cannot {doing}: {_short(error)}") from error
     except (BaseError, OSError) as error:
-        raise Unavailable(f"cannot {doing}: {error}") from error
+        raise Unavailable(f"cannot {doing}: {_short(error)}") from error
+
+
+def _short(error: Exception) -> str:
+    """What the store said, without the library's own structures below it."""
+    return str(error).partition("\n\nDebug source")[0].strip()
