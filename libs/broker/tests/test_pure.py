@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import uuid
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hemline_broker import InvalidOption, Message, Retry, new_id
 from hemline_broker._check import judge_broker, judge_topic
 from hemline_broker._kafka._partition import Partition
 from hemline_broker._kafka._settings import Settings
+from hemline_broker._message import _Ids
 from hemline_broker._sqlite._chunks import CHUNK_BYTES, CHUNK_MESSAGES, decode, encode, split
 from hemline_broker._sqlite._claims import Claim, left, ranges
 from hemline_broker._url import BrokerURL
@@ -34,6 +36,19 @@ def test_ids_sort_by_time_and_differ() -> None:
     assert len(set(ids)) == 1000
     assert ids[0][:8] <= ids[-1][:8]
     assert all(each[14] == "7" and each[19] in "89ab" for each in ids)
+    assert all(uuid.UUID(each).version == 7 for each in ids)
+
+
+def test_ids_of_one_moment_sort_as_they_were_made_and_differ_between_processes() -> None:
+    ours, theirs = _Ids(), _Ids()
+    moment = 1_800_000_000_123_456_789
+    ids = [ours.at(moment) for _ in range(1000)]
+    assert ids == sorted(ids)
+    assert int(ids[0][:13].replace("-", ""), 16) == moment // 1_000_000
+    assert not {each[14:] for each in ids} & {theirs.at(moment)[14:] for _ in range(1000)}
+    before = ids[-1][14:24]
+    ours.renew()  # what a forked child does
+    assert ours.at(moment)[14:24] != before
 
 
 @given(

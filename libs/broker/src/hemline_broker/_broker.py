@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 from hemline_broker._driver import Capability, Driver, Start, TopicInfo
 from hemline_broker._errors import BrokerError, Closed, InvalidOption, SendFailed
 from hemline_broker._line import Limits
-from hemline_broker._message import Message, Receipt, Receipts, check
+from hemline_broker._message import Message, Receipt, Receipts, check, is_plain
 from hemline_broker._observer import Observer
 from hemline_broker._retry import Retry
 from hemline_broker._subscription import Subscription
@@ -112,11 +112,13 @@ class Broker:
         """
         self._open()
         errors: dict[int, BrokerError] = {}
+        limit = self._limit
         for place, message in enumerate(messages):
-            try:
-                check(message, self._limit)
-            except BrokerError as error:
-                errors[place] = error
+            if not is_plain(message, limit):
+                try:
+                    check(message, limit)
+                except BrokerError as error:
+                    errors[place] = error
         places: Sequence[int] = range(len(messages))
         legal = messages
         if errors:

@@ -90,7 +90,7 @@ class Sink(Owner, Protocol):
         """Messages and bytes that may be delivered now; (0, 0) when there is no need for more."""
 
     def idle(self) -> bool:
-        """Whether nothing delivered is waiting to be handed out, so that even one message is worth fetching."""
+        """Whether nothing delivered waits to be handed out, or too little: even one message is worth fetching."""
 
     def put(self, deliveries: Sequence[Delivery]) -> None:
         """Deliver, in order."""
@@ -118,7 +118,7 @@ class Source(Protocol):
         """The same for a run as a whole; never called on a source that delivers none."""
 
     def wake(self) -> None:
-        """There is room again."""
+        """There is room again, or the sink is idle."""
 
     async def settle(self) -> Sequence[str]:
         """Make all acks so far durable; return the ids of those that came too late."""

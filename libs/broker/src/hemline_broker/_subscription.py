@@ -68,12 +68,14 @@ class Subscription:
         # arrived is counted by the source's thread, what is settled by the event loop.
         self._arrived_count = 0
         self._arrived_bytes = 0
+        self._landed_count = 0  # of those that arrived: known to the event loop
         self._settled_count = 0
         self._settled_bytes = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._lag_task: asyncio.Task[None] | None = None
         self._lost: list[str] = []
         self._error: BrokerError | None = None
+        self._filling = False
         self._closing = False
         self._closed = asyncio.Event()
 
@@ -342,25 +344,26 @@ class Subscription:
         return (count, size) if count > 0 and size > 0 else (0, 0)
 
     def idle(self) -> bool:
-        """Whether no delivery waits to be handed out."""
-        return not self._ready
+        """Whether nothing waits to be handed out, or the reader waits for more than that."""
+        return self._filling or not (self._ready or self._arrived_count != self._landed_count)
 
     def put(self, deliveries: Sequence[Delivery]) -> None:
         """Take what arrived."""
         self._arrived_bytes += sum(map(size_of, deliveries))
         self._arrived_count += len(deliveries)
-        self._call(self._arrive, deliveries)
+        self._call(self._land, deliveries, len(deliveries))
 
     def put_run(self, run: Run) -> None:
         """Take a run that arrived."""
         self._arrived_bytes += run.cost
         self._arrived_count += len(run)
-        self._call(self._arrive, (run,))
+        self._call(self._land, (run,), len(run))
 
     def refuse(self, delivery: Delivery, kind: str, reason: str) -> None:
         """Dead-letter what cannot be handed out."""
         self._arrived_bytes += size_of(delivery)
         self._arrived_count += 1
+        self._landed_count += 1
         if not self._closing:
             self._hand((delivery,))
             self._bury(delivery, kind, reason)
@@ -392,6 +395,10 @@ class Subscription:
                 "the subscription was never entered: use `async with broker.subscribe(...)`"
             )
         return self._source
+
+    def _land(self, deliveries: Sequence[Delivery | Run], count: int) -> None:
+        self._landed_count += count
+        self._arrive(deliveries)
 
     def _arrive(self, deliveries: Sequence[Delivery | Run]) -> None:
         if self._closing:
@@ -456,6 +463,8 @@ class Subscription:
                 size += each.size
                 self._handed_runs.add(each)
         self._idle.clear()
+        if not self._ready and self._source is not None:
+            self._source.wake()
         self._observer.received(self.topic, count, size)
         if again:
             self._observer.redelivered(self.topic, again)
@@ -473,6 +482,8 @@ class Subscription:
         return not self._closing
 
     async def _fill(self, wanted: int, wait: float) -> None:
+        self._filling = True
+        self.joined().wake()
         try:
             async with asyncio.timeout(wait):
                 while self._ready.messages() < wanted and not self._closing and self._error is None:
@@ -480,6 +491,8 @@ class Subscription:
                     await self._news.wait()
         except TimeoutError:
             pass
+        finally:
+            self._filling = False
 
     async def _watch_lag(self) -> None:
         while True:

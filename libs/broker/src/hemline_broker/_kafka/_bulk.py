@@ -13,6 +13,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -28,14 +29,20 @@ _log = logging.getLogger(__name__)
 _POLL_EVERY = 256  # messages
 _POLL_S = 0.005  # the longest that a new call waits while reports of an old one are outstanding
 _FLUSH_S = 10.0
-
-_Report = Callable[[int, KafkaError | None, Record], None]
+_ID = attrgetter("id")
+_Done = Callable[[KafkaError | None, Record], None]
 
 
 class _Job:
-    """One call. All but `future` belongs to the thread."""
+    """One call. All but `future` belongs to the thread.
 
-    __slots__ = ("future", "left", "messages", "results", "topic")
+    Attributes:
+        offsets: of the messages, None until reported.
+        partitions: where they lie.
+        errors: place → what went wrong.
+    """
+
+    __slots__ = ("errors", "future", "left", "messages", "offsets", "partitions", "topic")
 
     def __init__(
         self, topic: str, messages: Sequence[Message], future: asyncio.Future[None]
@@ -44,8 +51,9 @@ class _Job:
         self.messages = messages
         self.future = future
         self.left = len(messages)
-        # (partition, offset), or what went wrong.
-        self.results: list[Any] = [None] * len(messages)
+        self.offsets: list[Any] = [None] * len(messages)
+        self.partitions: list[Any] = [None] * len(messages)
+        self.errors: dict[int, KafkaError | BrokerError] = {}
 
 
 class BulkProducer:
@@ -55,7 +63,6 @@ class BulkProducer:
         self._loop = asyncio.get_running_loop()
         self._producer = Producer(configuration, logger=_log)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._waiting = 0  # messages without a report
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="kafka bulk producer", daemon=True)
         self._thread.start()
@@ -69,12 +76,12 @@ class BulkProducer:
         job = _Job(topic, messages, self._loop.create_future())
         self._jobs.put(job)
         await job.future
-        results = job.results
-        if all(type(result) is tuple for result in results):
-            return Receipts(topic, [message.id for message in messages], results)
+        receipts = Receipts(topic, list(map(_ID, messages)), job.partitions, job.offsets)
+        if not job.errors:
+            return receipts
         return [
-            _outcome(topic, message, result)
-            for message, result in zip(messages, results, strict=True)
+            _outcome(job, place) if place in job.errors else receipt
+            for place, receipt in enumerate(receipts)
         ]
 
     async def close(self) -> None:
@@ -100,7 +107,7 @@ class BulkProducer:
 
     def _next(self) -> _Job | None:
         """The next call, collecting reports as long as some are outstanding."""
-        while self._waiting:
+        while len(self._producer):
             try:
                 return self._jobs.get_nowait()
             except queue.Empty:
@@ -109,58 +116,66 @@ class BulkProducer:
         return self._jobs.get()
 
     def _produce_all(self, job: _Job) -> None:
+        produce, poll = self._producer.produce, self._producer.poll
         report = self._reporter(job)
         topic = job.topic
         for place, message in enumerate(job.messages):
             if not place % _POLL_EVERY:
-                self._producer.poll(0)
+                poll(0)
                 if job.future.cancelled():
                     return
-            self._waiting += 1
-            error = self._produce(topic, message, partial(report, place))
-            if error is not None:
-                report(place, error, None)  # type: ignore[arg-type]
-
-    def _produce(
-        self, topic: str, message: Message, report: Callable[[KafkaError | None, Record], None]
-    ) -> Any:
-        """Hand one message over; what went wrong, if it did."""
-        try:
-            # Most text is ASCII, and every string that is Unicode may go as it is.
-            self._hand_over(topic, message.data, message.key, texts_of(message), report)
-        except UnicodeEncodeError:
+            done = partial(report, place)
             try:
-                self._hand_over(topic, message.data, key_of(message), headers_of(message), report)
-            except UnicodeEncodeError as error:
-                return InvalidMessage(f"message {message.id[:100]!r}: {error}")
-        except KafkaException as error:
-            return translate(error, f"send message {message.id[:100]!r} to {topic!r}")
-        except (ValueError, TypeError) as error:
-            return InvalidMessage(f"message {message.id[:100]!r}: {error}")
-        return None
+                # Most text is ASCII, and every string that is Unicode may go as it is.
+                headers: Any = texts_of(message)
+                produce(topic, message.data, message.key, headers=headers, on_delivery=done)
+            except (UnicodeEncodeError, BufferError):
+                error = self._produce_with_care(topic, message, done)
+            except (KafkaException, ValueError, TypeError) as problem:
+                error = _refused(topic, message, problem)
+            else:
+                continue
+            if error is not None:
+                job.errors[place] = error
+                self._count_down(job)
 
-    def _hand_over(
-        self, topic: str, data: bytes, key: str | bytes | None, headers: Any, report: Any
-    ) -> None:
+    def _produce_with_care(self, topic: str, message: Message, done: _Done) -> BrokerError | None:
+        """What is no Unicode as the bytes it came as; waiting while librdkafka's queue is full."""
         while True:
             try:
-                self._producer.produce(topic, data, key, headers=headers, on_delivery=report)
-            except BufferError:  # librdkafka's queue is full
+                self._producer.produce(
+                    topic,
+                    message.data,
+                    key_of(message),
+                    headers=headers_of(message),
+                    on_delivery=done,
+                )
+            except BufferError:
                 self._producer.poll(_POLL_S)
+            except (KafkaException, ValueError, TypeError) as problem:
+                return _refused(topic, message, problem)
             else:
-                return
+                return None
 
-    def _reporter(self, job: _Job) -> _Report:
-        results = job.results
+    def _reporter(self, job: _Job) -> Callable[[int, KafkaError | None, Record], None]:
+        offsets, partitions = job.offsets, job.partitions
 
         def report(place: int, error: KafkaError | None, record: Record) -> None:
-            results[place] = error or (record.partition(), record.offset())
-            self._waiting -= 1
+            if error is None:
+                offsets[place] = record.offset()
+                partitions[place] = record.partition()
+            else:
+                job.errors[place] = error
             job.left -= 1
             if not job.left:
                 self._tell(job, None)
 
         return report
+
+    def _count_down(self, job: _Job) -> None:
+        job.left -= 1
+        if not job.left:
+            self._tell(job, None)
 
     def _tell(self, job: _Job, error: BrokerError | None) -> None:
         def resolve() -> None:
@@ -177,9 +192,14 @@ class BulkProducer:
             _log.debug("the event loop ended before the answer")
 
 
-def _outcome(topic: str, message: Message, result: Any) -> Receipt | BrokerError:
-    if isinstance(result, tuple):
-        return Receipt(message.id, f"{topic}/{result[0]}/{result[1]}")
-    if isinstance(result, BrokerError):
-        return result
-    return translate(result, f"send message {message.id[:100]!r} to {topic!r}")
+def _refused(topic: str, message: Message, problem: Exception) -> BrokerError:
+    if isinstance(problem, KafkaException):
+        return translate(problem, f"send message {message.id[:100]!r} to {topic!r}")
+    return InvalidMessage(f"message {message.id[:100]!r}: {problem}")
+
+
+def _outcome(job: _Job, place: int) -> BrokerError:
+    error = job.errors[place]
+    if isinstance(error, BrokerError):
+        return error
+    return translate(error, f"send message {job.messages[place].id[:100]!r} to {job.topic!r}")

@@ -19,15 +19,21 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def texts_of(message: Message) -> dict[str, str]:
     """Record headers of a message whose text is all Unicode."""
-    if message.content_type is None and not message.extensions and not message.headers:
-        return {
-            "ce_specversion": "1.0",
-            "ce_id": message.id,
-            "ce_source": message.source,
-            "ce_type": message.type,
-            "ce_time": message.time_text(),
-        }
-    return to_attributes(message, PREFIX)
+    if (
+        type(message) is not Message
+        or message._content_type
+        or message._extensions
+        or message._headers
+    ):
+        return to_attributes(message, PREFIX)
+    # Most messages of a stream: past the properties, each of which is a call.
+    return {
+        "ce_specversion": "1.0",
+        "ce_id": message._id,
+        "ce_source": message._source,
+        "ce_type": message._type,
+        "ce_time": message.time_text(),
+    }
 
 
 def headers_of(message: Message) -> dict[str, str | bytes | None]:
@@ -46,12 +52,11 @@ def key_of(message: Message) -> bytes | None:
 class KafkaMessage(Message):
     """A message that came: its attributes are read from the record when somebody asks for them."""
 
-    __slots__ = ("_prefix", "_record", "_texts")
+    __slots__ = ("_record", "_texts")
 
-    def __init__(self, prefix: str, record: Record) -> None:
-        # Not the parent's: every attribute comes from the record. `prefix` is `topic/partition/`.
+    def __init__(self, record: Record) -> None:
+        # Not the parent's: every attribute comes from the record.
         self._record = record
-        self._prefix = prefix
         self._texts: Mapping[str, str] | None = None
 
     def _all(self) -> Mapping[str, str]:
@@ -83,12 +88,15 @@ class KafkaMessage(Message):
     @property
     def id(self) -> str:
         """CloudEvents id, else the key, else the position. Most readers want it and nothing more."""
-        if self._texts is None:
-            headers: Any = self._record.headers()
-            value = dict(headers).get(_ID) if headers else None
-            if value:
-                return _text(value)
-        return self._all().get(_ID) or self.key or f"{self._prefix}{self._record.offset()}"
+        found: bytes | None = None
+        headers: Any = self._record.headers() or ()
+        for name, value in headers:
+            if name == _ID and value is not None:
+                found = value
+        if found:
+            return found.decode("utf-8", "surrogateescape")
+        record = self._record
+        return self.key or f"{record.topic()}/{record.partition()}/{record.offset()}"
 
     @property
     def type(self) -> str:

@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -69,15 +68,16 @@ class KafkaSource(ConsumerThread):
         self._config["on_commit"] = self._on_commit
         self._parts: dict[int, Partition] = {}
         self._committed_at = 0.0
-        self._full_since: float | None = None
+        self._waits = False
+        self._polled_at = 0.0
         self._paused = False
         self._largest = 1
 
     # --- Source, on the event loop ---------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """The thread waits on this only while there is no room."""
-        if self._full_since is not None:
+        """The thread waits on this only while it has no reason to read."""
+        if self._waits:
             self._wake.set()
 
     async def lag(self) -> int:
@@ -140,40 +140,38 @@ class KafkaSource(ConsumerThread):
         if time.monotonic() - self._committed_at >= _COMMIT_EVERY_S:
             self._commit(durable=False)
         count, size = self._sink.room()
-        if not count:
-            self._wait_for_room()
-            return
-        if self._paused:
-            # Resuming at the first free place would fetch again for each message.
-            if not self._sink.idle():
-                self._wait_for_room()
-                return
-            self._set_paused(paused=False)
-        self._full_since = None
+        # What nobody waits for stays with librdkafka, in less memory than as objects that no cache can hold.
+        if count and self._sink.idle():
+            if self._paused:
+                self._set_paused(paused=False)
+            self._read(min(count, _AT_ONCE), size)
+        elif self._paused or time.monotonic() - self._polled_at > _PAUSE_AFTER_S:
+            # Callbacks of a rebalance come through a poll, and so does the proof of life.
+            if not (count or self._paused):
+                self._set_paused(paused=True)
+            self._read(1, size)
+        else:
+            self._wait_for_reader()
+
+    def _read(self, count: int, size: int) -> None:
         first = self.consumer.poll(0 if self._calls else _POLL_S)
+        self._polled_at = time.monotonic()
         if first is None:
             return
         records = [first]
         # A record cannot be given back: as many more as surely fit.
-        more = min(count, _AT_ONCE, size // self._largest) - 1
+        more = min(count, size // self._largest) - 1
         if more > 0:
             records += self.consumer.consume(more, 0)
         self._deliver(records)
 
-    def _wait_for_room(self) -> None:
-        now = time.monotonic()
-        if self._full_since is None:
-            self._full_since = now
-        if not self._paused and now - self._full_since > _PAUSE_AFTER_S:
-            self._set_paused(paused=True)
-        if self._paused:
-            # Still polling: callbacks of a rebalance come through it, and so does the proof of life.
-            record = self.consumer.poll(_POLL_S)
-            if record is not None:
-                self._deliver([record])
-        else:
+    def _wait_for_reader(self) -> None:
+        self._waits = True
+        # Once more after saying so: whoever made room before that woke nobody.
+        if not (self._sink.room()[0] and self._sink.idle()):
             self._wake.wait(_POLL_S)
-            self._wake.clear()
+        self._waits = False
+        self._wake.clear()
 
     def _set_paused(self, *, paused: bool) -> None:
         parts = self.consumer.assignment()
@@ -182,7 +180,7 @@ class KafkaSource(ConsumerThread):
         self._paused = paused
 
     def _deliver(self, records: Sequence[Record]) -> None:
-        if any(record.error() for record in records):
+        if any(map(Record.error, records)):
             good = []
             for record in records:
                 error = record.error()
@@ -198,11 +196,12 @@ class KafkaSource(ConsumerThread):
             if part is None:
                 continue  # of an assignment that has just gone
             run = [*group]
-            offsets: list[Any] = [record.offset() for record in run]
+            offsets = _offsets(run)
             sizes = [*map(len, run)]
             part.delivered(offsets)
-            decode = partial(KafkaMessage, part.prefix)
-            self._sink.put_run(Run(self._topic, part, run, offsets, sizes, decode, self._sink))
+            self._sink.put_run(
+                Run(self._topic, part, run, offsets, sizes, KafkaMessage, self._sink)
+            )
             largest = max(largest, *sizes)
         # Falls slowly, so that a stream of large messages with small ones between stays bounded.
         self._largest = max(largest + 1, self._largest * 7 // 8)
@@ -384,6 +383,16 @@ class KafkaSource(ConsumerThread):
         for part in parts:
             part.lost = True
             self._parts.pop(part.number, None)
+
+
+def _offsets(run: Sequence[Record]) -> Sequence[int]:
+    """Offsets of records of one partition, which ascend: a range unless compaction or a transaction left a gap."""
+    first: Any = run[0].offset()
+    last: Any = run[-1].offset()
+    if last - first + 1 == len(run):
+        return range(first, last + 1)
+    found: list[Any] = [record.offset() for record in run]
+    return found
 
 
 def consumer_settings(

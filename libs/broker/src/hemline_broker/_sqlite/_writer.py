@@ -196,11 +196,10 @@ def append(
         return [(job.future, missing) for job in jobs]
     answers: list[tuple[asyncio.Future[Any], object]] = []
     for job in jobs:
-        places = [(0, base + place) for place in range(len(job.messages))]
-        base += len(places)
-        answers.append(
-            (job.future, Receipts(topic, [message.id for message in job.messages], places))
-        )
+        ids = [message.id for message in job.messages]
+        offsets = range(base, base + len(ids))
+        base += len(ids)
+        answers.append((job.future, Receipts(topic, ids, [0] * len(ids), offsets)))
     return answers
 
 
