@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import entry_points
 
 from hemline_broker._broker import Broker
 from hemline_broker._claimcheck import ClaimCheck, claim_checked
@@ -13,6 +14,9 @@ from hemline_broker._errors import InvalidOption
 from hemline_broker._message import DEFAULT_MAX_MESSAGE_BYTES
 from hemline_broker._observer import Observer
 from hemline_broker._url import EXAMPLES, BrokerURL
+
+# Other packages bring drivers by entry points of this group; see `hemline_broker.driver`.
+_DRIVERS = "hemline_broker.drivers"
 
 
 @asynccontextmanager
@@ -27,7 +31,8 @@ async def connect(
 
     Args:
         url: `kafka://host:9092,host:9092`, `pubsub://project`, `sqlite:///relative.db`, `sqlite:////absolute.db`,
-            `memory:` (private) or `memory:name` (shared by that name within this process), with options after `?`.
+            `memory:` (private) or `memory:name` (shared by that name within this process), with options after `?`;
+            or the scheme of a driver that another package brings (`hemline_broker.driver`).
         observer: receives counts for metrics.
         max_message_bytes: key + headers + body + 1 KiB of a message at most.
         claim_check: where bodies lie that the backend cannot carry: `file:///folder`, `s3://bucket/prefix` or
@@ -84,4 +89,7 @@ async def _open(url: BrokerURL, max_message_bytes: int) -> Driver:
         from hemline_broker import _pubsub
 
         return await _pubsub.open_driver(url, max_message_bytes)
+    for brought in entry_points(group=_DRIVERS, name=url.scheme):
+        opened: Driver = await brought.load()(url, max_message_bytes)
+        return opened
     raise InvalidOption(f"unknown scheme {url.scheme!r}; expected one of {EXAMPLES}")
