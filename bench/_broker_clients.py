@@ -7,32 +7,24 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from _broker_laps import HEADERS, MAX_BYTES, Lap, durable, own_headers
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from confluent_kafka import Consumer, Producer
 from confluent_kafka import Message as Record
 
 from hemline_broker import Broker, Message, connect
 
-MAX_BYTES = 16_000_000
-HEADERS = {
-    "ce_specversion": "1.0",
-    "ce_id": "00000000-0000-7000-8000-000000000000",
-    "ce_source": "bench",
-    "ce_type": "bench",
-    "ce_time": "2026-01-01T00:00:00.000000+00:00",
-}
 Headers = dict[str, str] | None
-Work = Callable[[str, str, bytes, int], Coroutine[Any, Any, float]]
 HEADERS_BYTES = [(name, value.encode()) for name, value in HEADERS.items()]
+Work = Callable[[Lap], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True)
 class Client:
-    """Functions of (servers, topic, body, count) that return seconds; None for what it is not compared in."""
+    """What moves a lap's messages; None for what the client is not compared in."""
 
     name: str
     send: Work | None
@@ -40,48 +32,25 @@ class Client:
     part: int = 1  # of the messages it gets one in so many, because it is slow
 
 
-async def make_topic(servers: str) -> str:
-    topic = f"bench-{uuid.uuid4().hex[:10]}"
-    async with connect(f"kafka://{servers}") as broker:
-        await broker.ensure(topic)
-    return topic
-
-
 # --- raw confluent-kafka in its best form ------------------------------------------------------------------------
 #
 # One thread; acks=all and idempotence; one delivery report per message, so that a loss would be known; poll(0) every
 # 512 messages. Ours sends CloudEvents, so its peer does: five headers, of which id and time are of each message. What
-# it would be with headers that are always the same, or none, is shown beside it.
+# it would be with headers that are always the same, or none, is shown beside it. Reading ends with a commit that the
+# broker has confirmed, as ours does.
 
 
-def _raw_producer(servers: str) -> Producer:
-    return Producer(
-        {
-            "bootstrap.servers": servers,
-            "enable.idempotence": True,
-            "acks": "all",
-            "linger.ms": 5,
-            "message.max.bytes": MAX_BYTES,
-            "queue.buffering.max.messages": 1_000_000,
-        }
-    )
+def _constant() -> dict[str, str]:
+    return HEADERS
 
 
-def _own() -> dict[str, str]:
-    """An id and a time of each message's own, made as cheaply as the standard library can."""
-    return {
-        "ce_specversion": "1.0",
-        "ce_id": str(uuid.uuid4()),
-        "ce_source": "bench",
-        "ce_type": "bench",
-        "ce_time": datetime.now(UTC).isoformat(),
-    }
+def _none() -> None:
+    return None
 
 
-def _raw_send(
-    servers: str, topic: str, body: bytes, count: int, headers: Callable[[], Headers]
-) -> float:
-    producer = _raw_producer(servers)
+def _raw_send(headers: Callable[[], Headers], lap: Lap) -> None:
+    producer = Producer(durable(lap.servers))
+    topic, body = lap.topic, lap.body
     failed = []
 
     def report(error: object, _: object) -> None:
@@ -90,8 +59,8 @@ def _raw_send(
 
     producer.produce(topic, b"warm up", on_delivery=report)
     producer.flush()
-    began = time.perf_counter()
-    for number in range(count):
+    lap.start()
+    for number in range(lap.count):
         while True:
             try:
                 producer.produce(topic, body, str(number), headers=headers(), on_delivery=report)
@@ -101,10 +70,9 @@ def _raw_send(
         if number % 512 == 0:
             producer.poll(0)
     producer.flush()
-    took = time.perf_counter() - began
+    lap.stop()
     if failed:
         raise RuntimeError(f"{len(failed)} messages failed, the first: {failed[0]}")
-    return took
 
 
 def _read(records: Sequence[Record]) -> None:
@@ -112,34 +80,36 @@ def _read(records: Sequence[Record]) -> None:
     for record in records:
         record.value()
         (record.key() or b"").decode()
-        dict(record.headers() or ()).get("ce_id", b"").decode()
+        for name, value in record.headers() or ():
+            if name == "ce_id":
+                value.decode()
+                break
 
 
 def _ignore(records: Sequence[Record]) -> None:
     """Look at nothing."""
 
 
-def _raw_receive(
-    servers: str, topic: str, body: bytes, count: int, read: Callable[[Sequence[Record]], None]
-) -> float:
+def _raw_receive(read: Callable[[Sequence[Record]], None], lap: Lap) -> None:
     consumer = Consumer(
         {
-            "bootstrap.servers": servers,
+            "bootstrap.servers": lap.servers,
             "group.id": uuid.uuid4().hex,
             "auto.offset.reset": "earliest",
             "enable.auto.offset.store": False,
             "fetch.message.max.bytes": MAX_BYTES,
+            "fetch.queue.backoff.ms": 20,
         }
     )
-    consumer.subscribe([topic])
+    consumer.subscribe([lap.topic])
+    while consumer.poll(1.0) is None:
+        pass
+    lap.start()
     seen = 0
-    began = None
-    while seen < count:
+    while seen < lap.count:
         first = consumer.poll(1.0)
         if first is None:
             continue
-        if began is None:
-            began = time.perf_counter()
         records = [first, *consumer.consume(499, 0)]
         for record in records:
             if record.error():
@@ -148,38 +118,27 @@ def _raw_receive(
         # One partition, so the last record stands for all.
         consumer.store_offsets(records[-1])
         seen += len(records)
-    took = time.perf_counter() - (began or 0)
+    consumer.commit(asynchronous=False)
+    lap.stop()
     consumer.close()
-    return took
 
 
-def _sending(headers: Callable[[], Headers]) -> Work:
-    return partial(asyncio.to_thread, _raw_send_with(headers))
-
-
-def _raw_send_with(headers: Callable[[], Headers]) -> Callable[[str, str, bytes, int], float]:
-    return lambda *work: _raw_send(*work, headers)
-
-
-def _raw_receive_with(
-    read: Callable[[Sequence[Record]], None],
-) -> Callable[[str, str, bytes, int], float]:
-    return lambda *work: _raw_receive(*work, read)
-
-
-def _receiving(read: Callable[[Sequence[Record]], None]) -> Work:
-    return partial(asyncio.to_thread, _raw_receive_with(read))
-
-
-raw_send = _sending(_own)
+def _in_thread(work: Callable[[Any, Lap], None], how: Callable[..., object]) -> Work:
+    return partial(asyncio.to_thread, work, how)
 
 
 # --- ours -------------------------------------------------------------------------------------------------------
 
 
 async def fill(broker: Broker, topic: str, body: bytes, count: int, at_once: int) -> float:
+    """Seconds that sending so many messages takes, a connection that is in use taken for granted."""
     await broker.send(topic, Message(b"warm up"))
     began = time.perf_counter()
+    await _pour(broker, topic, body, count, at_once)
+    return time.perf_counter() - began
+
+
+async def _pour(broker: Broker, topic: str, body: bytes, count: int, at_once: int) -> None:
     waiting: set[asyncio.Task[object]] = set()
     for start in range(0, count, at_once):
         # Making the messages is part of the work, as it is for everybody else.
@@ -188,117 +147,127 @@ async def fill(broker: Broker, topic: str, body: bytes, count: int, at_once: int
             _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         waiting.add(asyncio.create_task(broker.send_many(topic, part, timeout=300)))
     await asyncio.gather(*waiting)
-    return time.perf_counter() - began
 
 
-async def ours_send(servers: str, topic: str, body: bytes, count: int) -> float:
-    async with connect(f"kafka://{servers}") as broker:
-        return await fill(broker, topic, body, count, max(1, min(2000, 4_000_000 // len(body))))
+async def ours_send(lap: Lap) -> None:
+    async with connect(f"kafka://{lap.servers}") as broker:
+        at_once = max(1, min(2000, 4_000_000 // len(lap.body)))
+        # As many as make the bulk producer: connecting is not counted.
+        await broker.send_many(lap.topic, [Message(b"warm up")] * 100)
+        lap.start()
+        await _pour(broker, lap.topic, lap.body, lap.count, at_once)
+        lap.stop()
 
 
-async def drain(broker: Broker, topic: str, count: int) -> float:
-    group = uuid.uuid4().hex
-    group = f"g{group}"
-    await broker.ensure(topic, group, start="oldest")
-    async with broker.subscribe(topic, group=group, in_flight=4096) as subscription:
-        seen = 0
-        began = None
-        async for batch in subscription.batches(500):
-            if began is None:
-                began = time.perf_counter()
+async def drain(broker: Broker, lap: Lap) -> None:
+    """One message by which the clock starts, then the lap's."""
+    group = f"g{uuid.uuid4().hex}"
+    await broker.ensure(lap.topic, group, start="oldest")
+    async with broker.subscribe(lap.topic, group=group, in_flight=4096) as subscription:
+        left = lap.count
+        async for batch in subscription.batches(500, wait=0):
+            if not lap.wall:
+                lap.start()
+                left += 1
             for message in batch.messages:
                 message.data  # noqa: B018 - what a reader needs at least
                 message.key  # noqa: B018
                 message.id  # noqa: B018
-            seen += len(batch)
+            left -= len(batch)
             batch.ack()
-            if seen >= count:
+            if not left:
                 break
         await subscription.settled()
-        took = time.perf_counter() - (began or 0)
-    await broker.forget(topic, group)
-    return took
+        lap.stop()
+    await broker.forget(lap.topic, group)
 
 
-async def ours_receive(servers: str, topic: str, body: bytes, count: int) -> float:
-    async with connect(f"kafka://{servers}") as broker:
-        return await drain(broker, topic, count)
+async def ours_receive(lap: Lap) -> None:
+    async with connect(f"kafka://{lap.servers}") as broker:
+        await drain(broker, lap)
 
 
-async def ours_receive_one_by_one(servers: str, topic: str, body: bytes, count: int) -> float:
+async def ours_one_by_one(lap: Lap) -> None:
     """`run` with an ack for each message: what FastStream is compared with."""
     group = f"g{uuid.uuid4().hex}"
-    async with connect(f"kafka://{servers}") as broker:
-        await broker.ensure(topic, group, start="oldest")
-        async with broker.subscribe(topic, group=group) as subscription:
-            seen = 0
-            began = 0.0
-            done = asyncio.Event()
-
-            async def handle(_: object) -> None:
-                nonlocal seen, began
-                seen += 1
-                if seen == 1:
-                    began = time.perf_counter()
-                if seen == count:
-                    done.set()
-
+    async with connect(f"kafka://{lap.servers}") as broker:
+        await broker.ensure(lap.topic, group, start="oldest")
+        async with broker.subscribe(lap.topic, group=group) as subscription:
+            handle, done = _counting(lap)
             runner = asyncio.create_task(subscription.run(handle))
             await done.wait()
             await subscription.settled()
-            took = time.perf_counter() - began
+            lap.stop()
             await subscription.close()
             await runner
-    return took
+
+
+def _counting(lap: Lap) -> tuple[Callable[[object], Coroutine[Any, Any, None]], asyncio.Event]:
+    """A handler that starts the clock at its first message, and what it sets after the last."""
+    left = lap.count + 1
+    done = asyncio.Event()
+
+    async def handle(_: object) -> None:
+        nonlocal left
+        if left > lap.count:
+            lap.start()
+        left -= 1
+        if not left:
+            done.set()
+
+    return handle, done
 
 
 # --- aiokafka ---------------------------------------------------------------------------------------------------
 
 
-async def aiokafka_send(servers: str, topic: str, body: bytes, count: int) -> float:
+async def aiokafka_send(lap: Lap) -> None:
     producer = AIOKafkaProducer(
-        bootstrap_servers=servers, enable_idempotence=True, linger_ms=5, max_request_size=MAX_BYTES
+        bootstrap_servers=lap.servers,
+        enable_idempotence=True,
+        linger_ms=5,
+        max_request_size=MAX_BYTES,
     )
     await producer.start()
     try:
-        await producer.send_and_wait(topic, b"warm up")
-        began = time.perf_counter()
+        await producer.send_and_wait(lap.topic, b"warm up")
+        lap.start()
         waiting = []
-        for number in range(count):
+        for number in range(lap.count):
             key = str(number).encode()
-            waiting.append(await producer.send(topic, body, key=key, headers=HEADERS_BYTES))
+            waiting.append(await producer.send(lap.topic, lap.body, key=key, headers=HEADERS_BYTES))
             if len(waiting) >= 5000:
                 await asyncio.gather(*waiting)
                 waiting.clear()
         await asyncio.gather(*waiting)
-        return time.perf_counter() - began
+        lap.stop()
     finally:
         await producer.stop()
 
 
-async def aiokafka_receive(servers: str, topic: str, body: bytes, count: int) -> float:
+async def aiokafka_receive(lap: Lap) -> None:
     consumer = AIOKafkaConsumer(
-        topic,
-        bootstrap_servers=servers,
+        lap.topic,
+        bootstrap_servers=lap.servers,
         group_id=uuid.uuid4().hex,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
+        isolation_level="read_committed",
         max_partition_fetch_bytes=MAX_BYTES,
     )
     await consumer.start()
     try:
+        await consumer.getone()
+        lap.start()
         seen = 0
-        began = None
-        while seen < count:
+        while seen < lap.count:
             for records in (await consumer.getmany(timeout_ms=1000, max_records=500)).values():
-                if began is None:
-                    began = time.perf_counter()
                 for record in records:
                     (record.key or b"").decode()
                     dict(record.headers).get("ce_id", b"").decode()
                 seen += len(records)
         await consumer.commit()
-        return time.perf_counter() - (began or 0)
+        lap.stop()
     finally:
         await consumer.stop()
 
@@ -306,54 +275,52 @@ async def aiokafka_receive(servers: str, topic: str, body: bytes, count: int) ->
 # --- FastStream on confluent ------------------------------------------------------------------------------------
 
 
-async def faststream_send(servers: str, topic: str, body: bytes, count: int) -> float:
+async def faststream_send(lap: Lap) -> None:
     from faststream.confluent import KafkaBroker
 
-    async with KafkaBroker(servers, acks="all", enable_idempotence=True, logger=None) as broker:
-        await broker.publish(b"warm up", topic)
-        began = time.perf_counter()
-        for start in range(0, count, 500):
+    async with KafkaBroker(lap.servers, acks="all", enable_idempotence=True, logger=None) as broker:
+        await broker.publish(b"warm up", lap.topic)
+        lap.start()
+        for start in range(0, lap.count, 500):
             await asyncio.gather(
                 *(
-                    broker.publish(body, topic, key=str(number).encode(), headers=HEADERS)
-                    for number in range(start, min(start + 500, count))
+                    broker.publish(lap.body, lap.topic, key=str(number).encode(), headers=HEADERS)
+                    for number in range(start, min(start + 500, lap.count))
                 )
             )
-        return time.perf_counter() - began
+        lap.stop()
 
 
-# --- FastStream on confluent, a message and an ack at a time ----------------------------------------------------
-
-
-async def faststream_receive(servers: str, topic: str, body: bytes, count: int) -> float:
+async def faststream_one_by_one(lap: Lap) -> None:
     from faststream import AckPolicy
     from faststream.confluent import KafkaBroker
 
-    broker = KafkaBroker(servers, logger=None)
-    seen = 0
-    began = 0.0
-    done = asyncio.Event()
+    broker = KafkaBroker(lap.servers, logger=None)
+    count, done = _counting(lap)
 
     @broker.subscriber(
-        topic, group_id=uuid.uuid4().hex, auto_offset_reset="earliest", ack_policy=AckPolicy.ACK
+        lap.topic,
+        group_id=uuid.uuid4().hex,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        ack_policy=AckPolicy.ACK,
     )
     async def handle(body: bytes) -> None:
-        nonlocal seen, began
-        seen += 1
-        if seen == 1:
-            began = time.perf_counter()
-        if seen == count:
-            done.set()
+        await count(body)
 
     async with broker:
         await broker.start()
         await done.wait()
-        return time.perf_counter() - began
+        lap.stop()
 
 
-RAW = Client("raw confluent-kafka", raw_send, _receiving(_read))
-RAW_CONSTANT = Client("raw, headers always the same", _sending(lambda: HEADERS), None)
-RAW_BARE = Client("raw, no headers / not read", _sending(lambda: None), _receiving(_ignore))
+RAW = Client(
+    "raw confluent-kafka", _in_thread(_raw_send, own_headers), _in_thread(_raw_receive, _read)
+)
+RAW_CONSTANT = Client("raw, headers always the same", _in_thread(_raw_send, _constant), None)
+RAW_BARE = Client(
+    "raw, no headers / not read", _in_thread(_raw_send, _none), _in_thread(_raw_receive, _ignore)
+)
 OURS = Client("hemline-broker", ours_send, ours_receive)
-AIOKAFKA = Client("aiokafka", aiokafka_send, aiokafka_receive)
-FASTSTREAM = Client("FastStream (confluent)", faststream_send, faststream_receive, part=10)
+AIOKAFKA = Client("aiokafka", aiokafka_send, aiokafka_receive, part=4)
+FASTSTREAM = Client("FastStream (confluent)", faststream_send, faststream_one_by_one, part=10)

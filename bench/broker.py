@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import _broker_clients as clients
+import _broker_laps as laps
 import _broker_memory as memory
 import _broker_pubsub as pubsub
 import _broker_soak as soak
@@ -74,17 +75,18 @@ class Measured:
     rates: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
 
-    async def take(
-        self, work: clients.Work, servers: str, topic: str, body: bytes, count: int
-    ) -> None:
-        began = time.process_time()
-        took = await work(servers, topic, body, count)
-        self.rates.append(count / took)
-        self.cpu.append((time.process_time() - began) / count)
+    async def take(self, work: clients.Work, lap: laps.Lap) -> None:
+        await work(lap)
+        self.rates.append(lap.count / lap.wall)
+        self.cpu.append(lap.cpu / lap.count)
 
     def of(self, raw: Measured) -> float:
         """Median of the ratios within each round."""
         return statistics.median(a / b for a, b in zip(self.rates, raw.rates, strict=True))
+
+    def cpu_of(self, raw: Measured) -> float:
+        """The same of what one second of a processor brings."""
+        return statistics.median(b / a for a, b in zip(self.cpu, raw.cpu, strict=True))
 
 
 async def throughput(servers: str, size: int, count: int, rounds: int, found: Figures) -> None:
@@ -95,18 +97,18 @@ async def throughput(servers: str, size: int, count: int, rounds: int, found: Fi
         compared += [clients.RAW_CONSTANT, clients.RAW_BARE, clients.FASTSTREAM]
     sent = {client.name: Measured() for client in compared}
     received = {client.name: Measured() for client in compared}
+    stock = laps.Stock(servers)
     for number in range(rounds):
-        topic = await clients.make_topic(servers)
+        topic = await laps.make_topic(servers)
         order = compared[::-1] if number % 2 else compared
         for client in order:
             if client.send is not None:
-                await sent[client.name].take(
-                    client.send, servers, topic, body, count // client.part
-                )
+                lap = laps.Lap(servers, topic, body, count // client.part)
+                await sent[client.name].take(client.send, lap)
         for client in order:
             if client.receive is not None:
-                part = count // client.part
-                await received[client.name].take(client.receive, servers, topic, body, part)
+                lap = await stock.lap(body, count // client.part)
+                await received[client.name].take(client.receive, lap)
     print(
         f"\n{size:,} bytes, {count:,} messages, {rounds} rounds, load {os.getloadavg()[0]:.1f}\n"
         f"{'':32}  send/s    MB/s  of raw  cpu us   receive/s    MB/s  of raw  cpu us"
@@ -124,36 +126,35 @@ async def throughput(servers: str, size: int, count: int, rounds: int, found: Fi
         print(line)
     if size == 200:
         for name, measured in (("send_many", sent), ("batches", received)):
-            ratio = measured[clients.OURS.name].of(measured[clients.RAW.name])
-            found.append((f"broker.kafka.{name}.of_raw", ratio, "ratio"))
+            ours, raw = measured[clients.OURS.name], measured[clients.RAW.name]
+            found.append((f"broker.kafka.{name}.of_raw", ours.of(raw), "ratio"))
+            found.append((f"broker.kafka.{name}.cpu_of_raw", ours.cpu_of(raw), "ratio"))
 
 
 async def one_by_one(servers: str, count: int, rounds: int, found: Figures) -> None:
     """A handler and an ack for each message, against FastStream's confluent backend."""
     body = os.urandom(200)
-    topic = await clients.make_topic(servers)
-    await clients.raw_send(servers, topic, body, count)
-    ours, theirs = [], []
+    stock = laps.Stock(servers)
+    ours, theirs = Measured(), Measured()
     for _ in range(rounds):
-        ours.append(count / await clients.ours_receive_one_by_one(servers, topic, body, count))
-        few = count // 5
-        theirs.append(few / await clients.faststream_receive(servers, topic, body, few))
-    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+        await ours.take(clients.ours_one_by_one, await stock.lap(body, count))
+        await theirs.take(clients.faststream_one_by_one, await stock.lap(body, count // 5))
+    ratio = ours.of(theirs)
     print(
-        f"\na handler and an ack for each message: ours {statistics.median(ours):,.0f}/s, "
-        f"FastStream {statistics.median(theirs):,.0f}/s, {ratio:.1f} times"
+        f"\na handler and an ack for each message: ours {statistics.median(ours.rates):,.0f}/s, "
+        f"FastStream {statistics.median(theirs.rates):,.0f}/s, {ratio:.1f} times"
     )
     found.append(("broker.kafka.vs_faststream", ratio, "ratio"))
 
 
 async def idle(servers: str, count: int, found: Figures) -> None:
     """A lone send, again and again, with a pause between; ratios of several runs of both in turn."""
-    topic = await clients.make_topic(servers)
+    topic = await laps.make_topic(servers)
     producer = Producer({"bootstrap.servers": servers, "enable.idempotence": True, "linger.ms": 0})
 
     def raw() -> float:
         began = time.perf_counter()
-        producer.produce(topic, b"x" * 200, "key", headers=clients.HEADERS)
+        producer.produce(topic, b"x" * 200, "key", headers=laps.HEADERS)
         producer.flush()
         return time.perf_counter() - began
 
@@ -199,7 +200,9 @@ async def sqlite(count: int, found: Figures) -> None:
                 await broker.ensure("bench")
                 at_once = max(1, min(2000, 4_000_000 // size))
                 sent = number / await clients.fill(broker, "bench", body, number, at_once)
-                received = number / await clients.drain(broker, "bench", number)
+                lap = laps.Lap("", "bench", body, number)
+                await clients.drain(broker, lap)
+                received = number / lap.wall
         print(
             f"  {size:>9,} bytes          {sent:12,.0f} {sent * size / 1e6:7.1f} "
             f"{received:11,.0f} {received * size / 1e6:7.1f}"
@@ -231,7 +234,7 @@ def main() -> None:
             servers = running[0]
             rounds = 5 if quick else 9
             part = 4 if quick else 1
-            for size, count in ((200, 100_000), (10_000, 10_000), (1_000_000, 200)):
+            for size, count in ((200, 200_000), (10_000, 20_000), (1_000_000, 400)):
                 asyncio.run(throughput(servers, size, count // part, rounds, found))
             asyncio.run(one_by_one(servers, 5_000 if quick else 20_000, rounds, found))
             asyncio.run(idle(servers, 500 if quick else 2500, found))
