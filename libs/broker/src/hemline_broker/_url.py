@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -94,9 +95,12 @@ class Options:
     def finish(self) -> None:
         """Refuse what nobody asked for."""
         if self._left:
+            unknown = sorted(self._left)
+            near = get_close_matches(unknown[0], self._known, 1)
             raise InvalidOption(
-                f"unknown option {', '.join(sorted(self._left))} in a {self._scheme} URL; "
-                f"it knows {', '.join(self._known) or 'none'}"
+                f"unknown option {', '.join(unknown)} in a {self._scheme} URL; "
+                + (f"did you mean {near[0]}? " if near else "")
+                + f"it knows {', '.join(self._known) or 'none'}"
             )
 
 

@@ -97,20 +97,14 @@ class Acknowledger:
         """Those that are worth another attempt; the others are lost."""
         refused = refused_acks(error)
         if refused:
-            left = [
-                ack
-                for ack in acks
-                if refused.get(ack[0].ack_id, "").startswith("TRANSIENT_FAILURE")
-            ]
-            gone = [
-                ack
-                for ack in acks
-                if refused.get(ack[0].ack_id, "").startswith("PERMANENT_FAILURE")
-            ]
+            left = [ack for ack in acks if ack[0].ack_id in refused.for_now]
+            gone = [ack for ack in acks if ack[0].ack_id in refused.for_good]
         elif error.code() in RETRYABLE:
             left, gone = acks, []
         else:
-            _log.error("%s", translate(error, f"acknowledge on {self._subscription}"))
+            _log.error(
+                "%s", translate(error, f"acknowledge on {self._subscription}", "Acknowledge")
+            )
             left, gone = [], acks
         # Nobody renews what is acknowledged, so it goes to another consumer now.
         gone += [ack for ack in left if now >= ack[0].until]

@@ -167,7 +167,14 @@ class Lane:
                 self._fail(self._waiting, error)
                 self._waiting.clear()
             return
-        for (sending, place), position in zip(part.origins, answer.message_ids, strict=True):
+        positions = answer.message_ids
+        if len(positions) != count:
+            self._fail(
+                part.origins,
+                BrokerError(f"Pub/Sub answered {len(positions)} positions for {count} message(s)"),
+            )
+            return
+        for (sending, place), position in zip(part.origins, positions, strict=True):
             sending.report(place, Receipt(sending.messages[place].id, position))
 
     @staticmethod

@@ -61,10 +61,23 @@ class Leases:
         self._held[message_id] = lease
         return lease
 
-    def drop(self, lease: PubsubLease) -> None:
-        """It is acknowledged."""
+    def drop(self, lease: PubsubLease, now: float) -> bool:
+        """Acknowledge it; False when it is lost."""
+        if now >= lease.until:
+            # The process was stopped meanwhile, and nobody has looked since.
+            self.lose([lease])
+        if lease.lost:
+            return False
         if self._held.get(lease.message_id) is lease:
             del self._held[lease.message_id]
+        return True
+
+    def lose(self, leases: Sequence[PubsubLease]) -> None:
+        """They are over: acks no longer count."""
+        for lease in leases:
+            lease.lost = True
+            if self._held.get(lease.message_id) is lease:
+                del self._held[lease.message_id]
 
     def extend(self, lease: PubsubLease, now: float, seconds: float) -> None:
         """Renew for that much longer than usual."""
@@ -73,9 +86,7 @@ class Leases:
     def overdue(self, now: float) -> list[PubsubLease]:
         """Leases that are over, or may not be renewed any more; they are lost from here on."""
         over = [each for each in self._held.values() if now >= each.until or now >= each.bound]
-        for lease in over:
-            lease.lost = True
-            del self._held[lease.message_id]
+        self.lose(over)
         return over
 
     def due(self, now: float) -> list[PubsubLease]:

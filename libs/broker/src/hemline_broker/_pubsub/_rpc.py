@@ -18,7 +18,12 @@ from hemline_broker._pubsub._errors import RETRYABLE, translate
 from hemline_broker._pubsub._settings import Settings
 
 _SCOPES = ("https://www.googleapis.com/auth/pubsub",)
-_OPTIONS = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
+_OPTIONS = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # gRPC's own pauses grow to two minutes, in which a service that is back is not noticed.
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+)
 # A connection that died without a word is found within a minute. Emulators take such pings for an attack.
 _KEEPALIVE = (("grpc.keepalive_time_ms", 30_000), ("grpc.keepalive_timeout_ms", 20_000))
 _FIRST_PAUSE_S = 0.1
@@ -117,7 +122,7 @@ class Connection:
                 if self._closed:
                     raise Closed(f"cannot {doing}: the broker was closed") from error
                 if error.code() not in RETRYABLE or loop.time() + _FIRST_PAUSE_S >= end:
-                    raise translate(error, doing) from error
+                    raise translate(error, doing, method) from error
             await pause.rest()
 
     def pull(self, subscription: str) -> Any:
@@ -152,11 +157,9 @@ async def open_connection(settings: Settings) -> Connection:
 
 
 def as_broker_error(error: BaseException, doing: str) -> BrokerError:
-    """Whatever a call raised, as ours."""
+    """Whatever else a call raised, as ours."""
     if isinstance(error, BrokerError):
         return error
-    if isinstance(error, grpc.RpcError):
-        return translate(error, doing)
     unexpected = BrokerError(f"cannot {doing}: {type(error).__name__}: {error}")
     unexpected.__cause__ = error
     return unexpected

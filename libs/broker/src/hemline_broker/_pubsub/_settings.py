@@ -52,9 +52,13 @@ class Settings:
             )
         variables = os.environ if environment is None else environment
         options = Options(url.options, "pubsub")
-        endpoint = options.take(
-            "endpoint", _address, variables.get("PUBSUB_EMULATOR_HOST") or GLOBAL_ENDPOINT
-        )
+        emulator = variables.get("PUBSUB_EMULATOR_HOST")
+        if emulator and "endpoint" not in url.options:
+            try:
+                _address(emulator)
+            except ValueError as error:
+                raise InvalidOption(f"PUBSUB_EMULATOR_HOST={emulator!r}: {error}") from error
+        endpoint = options.take("endpoint", _address, emulator or GLOBAL_ENDPOINT)
         host, _, port = endpoint.rpartition(":")
         usual = "tls" if host.endswith(".googleapis.com") or port == "443" else "plaintext"
         secure = options.choice("security", {"tls": True, "plaintext": False}, usual)
@@ -71,9 +75,9 @@ class Settings:
 
 
 def _address(text: str) -> str:
-    host, colon, port = text.rpartition(":")
-    if not (colon and host and port.isdecimal()):
-        raise ValueError("expected host:port")
+    host, _, port = text.rpartition(":")
+    if not host or "/" in host or not (port.isdecimal() and 0 < int(port) < 65_536):
+        raise ValueError("expected host:port, such as localhost:8085")
     return text
 
 

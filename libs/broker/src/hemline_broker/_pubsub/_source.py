@@ -20,7 +20,7 @@ from hemline_broker._delivery import OVERHEAD_BYTES, Delivery
 from hemline_broker._driver import Sink
 from hemline_broker._errors import BrokerError, Unavailable
 from hemline_broker._pubsub._acks import Acknowledger
-from hemline_broker._pubsub._errors import RETRYABLE, translate
+from hemline_broker._pubsub._errors import RETRYABLE, refused_acks, translate
 from hemline_broker._pubsub._lease import Leases, PubsubLease, chunks
 from hemline_broker._pubsub._messages import decode
 from hemline_broker._pubsub._rpc import Connection, Pause, as_broker_error
@@ -74,13 +74,13 @@ class PubsubSource:
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Queue them."""
         acks = []
+        now = self._loop.time()
         for delivery in deliveries:
             lease = delivery.lease
-            if lease.lost:
-                self._lost.append(delivery.message.id)
-            elif isinstance(lease, PubsubLease):
-                self._leases.drop(lease)
+            if isinstance(lease, PubsubLease) and self._leases.drop(lease, now):
                 acks.append((lease, delivery.message.id))
+            else:
+                self._lost.append(delivery.message.id)
         if acks:
             self._acks.add(acks)
 
@@ -137,7 +137,7 @@ class PubsubSource:
                 await self._pull(pause)
             except grpc.RpcError as error:
                 if error.code() not in RETRYABLE:
-                    self._sink.fail(translate(error, f"consume {self._topic!r}"))
+                    self._sink.fail(translate(error, f"consume {self._topic!r}", "StreamingPull"))
                     return
                 _log.debug("%s: the stream ended: %s", self._topic, error.details())
             except BrokerError as error:
@@ -254,9 +254,14 @@ class PubsubSource:
         try:
             await self._connection.once("ModifyAckDeadline", request, self._lease_s / 3)
         except grpc.RpcError as error:
-            # Tried again in a second, until the lease is over.
+            # What was not changed is tried again in a second, until the lease is over.
             _log.debug("%s: leases were not changed: %s", self._topic, error.details())
-            return
+            refused = refused_acks(error)
+            if not refused:
+                return
+            self._leases.lose([each for each in leases if each.ack_id in refused.for_good])
+            undone = refused.for_good | refused.for_now
+            leases = [each for each in leases if each.ack_id not in undone]
         if seconds:
             self._leases.renewed(leases, asked)
 
