@@ -133,13 +133,6 @@ async def test_auto_creation_is_never_triggered(harness: Harness) -> None:
         assert "never-made" not in admin.list_topics(timeout=30).topics
 
 
-async def test_nobody_there() -> None:
-    """C12: an address where nobody listens is Unavailable, in bounded time."""
-    with pytest.raises(Unavailable):
-        async with connect("kafka://127.0.0.1:1"):
-            pass
-
-
 async def test_wrong_credentials_are_not_silence(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
