@@ -70,6 +70,44 @@ async def test_gaps_from_transactions_do_not_stall_the_commit(harness: Harness) 
             assert await subscription.lag() <= 1
 
 
+async def test_gaps_from_compaction_do_not_stall_the_commit(harness: Harness) -> None:
+    """C3: offsets that the log cleaner removed are never delivered, yet the lag goes to zero."""
+    compacted = {
+        "cleanup.policy": "compact",
+        "segment.ms": "50",
+        "min.cleanable.dirty.ratio": "0.01",
+        "max.compaction.lag.ms": "1",
+    }
+    topic = f"compacted-{uuid.uuid4().hex[:8]}"
+    async with harness.connect() as broker:
+        admin = broker.native(AdminClient)
+        made = admin.create_topics([NewTopic(topic, 1, 1, config=compacted)])[topic]
+        await asyncio.to_thread(made.result, 60)
+        await broker.ensure(topic, "group")
+        sent = 0
+        held: list[bytes] = []
+        async with asyncio.timeout(harness.patience):
+            # A segment is cleaned once another has begun, which a message begins: so send until some have gone.
+            while not sent or len(held) > sent - 10:
+                messages = [Message(b"%d" % (sent + n), key=f"k{n % 3}") for n in range(10)]
+                await broker.send_many(topic, messages)
+                sent += 10
+                await asyncio.sleep(0.5)
+                held = await asyncio.to_thread(
+                    _everything, harness.url, topic, "read_committed", sent
+                )
+        async with broker.subscribe(topic, group="group") as subscription:
+            taken = [await harness.one(subscription)]
+            while taken[-1].message.data != b"%d" % (sent - 1):
+                taken.append(await harness.one(subscription))
+            offsets = [int(each.position.rsplit("/", 1)[1]) for each in taken]
+            assert len(offsets) < sent, "there were to be gaps"
+            for delivery in reversed(taken):
+                delivery.ack()
+            await subscription.settled()
+            assert await subscription.lag() == 0
+
+
 @pytest.mark.parametrize("protocol", ["classic", "consumer", "auto"])
 async def test_rebalance_waits_for_what_is_in_hand(harness: Harness, protocol: str) -> None:
     """C4: when a second consumer joins, deliveries in hand are finished and committed, not repeated."""
