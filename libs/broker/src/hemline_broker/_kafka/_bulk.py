@@ -16,11 +16,12 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Message as Record
 
 from hemline_broker._errors import BrokerError, Closed, InvalidMessage
-from hemline_broker._kafka._errors import translate
+from hemline_broker._kafka._errors import is_fatal, translate
+from hemline_broker._kafka._lasting import LastingProducer
 from hemline_broker._kafka._records import headers_of, key_of, texts_of
 from hemline_broker._message import Message, Receipt, Receipts
 
@@ -61,7 +62,7 @@ class BulkProducer:
 
     def __init__(self, configuration: dict[str, Any]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._producer = Producer(configuration, logger=_log)
+        self._producer = LastingProducer(configuration)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="kafka bulk producer", daemon=True)
@@ -80,7 +81,7 @@ class BulkProducer:
         if not job.errors:
             return receipts
         return [
-            _outcome(job, place) if place in job.errors else receipt
+            self._outcome(job, place) if place in job.errors else receipt
             for place, receipt in enumerate(receipts)
         ]
 
@@ -116,12 +117,13 @@ class BulkProducer:
         return self._jobs.get()
 
     def _produce_all(self, job: _Job) -> None:
-        produce, poll = self._producer.produce, self._producer.poll
+        produce = self._producer.ready().produce
         report = self._reporter(job)
         topic = job.topic
         for place, message in enumerate(job.messages):
             if not place % _POLL_EVERY:
-                poll(0)
+                self._producer.poll(0)
+                produce = self._producer.ready().produce
                 if job.future.cancelled():
                     return
             done = partial(report, place)
@@ -129,31 +131,32 @@ class BulkProducer:
                 # Most text is ASCII, and every string that is Unicode may go as it is.
                 headers: Any = texts_of(message)
                 produce(topic, message.data, message.key, headers=headers, on_delivery=done)
-            except (UnicodeEncodeError, BufferError):
+            except (KafkaException, BufferError, ValueError, TypeError):
                 error = self._produce_with_care(topic, message, done)
-            except (KafkaException, ValueError, TypeError) as problem:
-                error = _refused(topic, message, problem)
-            else:
-                continue
-            if error is not None:
-                job.errors[place] = error
-                self._count_down(job)
+                produce = self._producer.ready().produce
+                if error is not None:
+                    job.errors[place] = error
+                    self._count_down(job)
 
     def _produce_with_care(self, topic: str, message: Message, done: _Done) -> BrokerError | None:
-        """What is no Unicode as the bytes it came as; waiting while librdkafka's queue is full."""
+        """Produce what was refused, once there is room, with a new producer, or with text that is no Unicode."""
         while True:
+            producer = self._producer.ready()
             try:
-                self._producer.produce(
-                    topic,
-                    message.data,
-                    key_of(message),
-                    headers=headers_of(message),
-                    on_delivery=done,
+                headers = headers_of(message)
+                producer.produce(
+                    topic, message.data, key_of(message), headers=headers, on_delivery=done
                 )
-            except BufferError:
+            except BufferError:  # librdkafka's queue is full
                 self._producer.poll(_POLL_S)
-            except (KafkaException, ValueError, TypeError) as problem:
-                return _refused(topic, message, problem)
+            except KafkaException as problem:
+                if not is_fatal(problem):
+                    return translate(problem, _sending(topic, message))
+                self._producer.poll(_POLL_S)  # tells which
+                if self._producer.ready() is producer:
+                    self._producer.give_up(problem.args[0])
+            except (ValueError, TypeError) as problem:
+                return InvalidMessage(f"message {message.id[:100]!r}: {problem}")
             else:
                 return None
 
@@ -191,15 +194,12 @@ class BulkProducer:
         except RuntimeError:
             _log.debug("the event loop ended before the answer")
 
+    def _outcome(self, job: _Job, place: int) -> BrokerError:
+        error = job.errors[place]
+        if isinstance(error, BrokerError):
+            return error
+        return self._producer.failure(error, _sending(job.topic, job.messages[place]))
 
-def _refused(topic: str, message: Message, problem: Exception) -> BrokerError:
-    if isinstance(problem, KafkaException):
-        return translate(problem, f"send message {message.id[:100]!r} to {topic!r}")
-    return InvalidMessage(f"message {message.id[:100]!r}: {problem}")
 
-
-def _outcome(job: _Job, place: int) -> BrokerError:
-    error = job.errors[place]
-    if isinstance(error, BrokerError):
-        return error
-    return translate(error, f"send message {job.messages[place].id[:100]!r} to {job.topic!r}")
+def _sending(topic: str, message: Message) -> str:
+    return f"send message {message.id[:100]!r} to {topic!r}"

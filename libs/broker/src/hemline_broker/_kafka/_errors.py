@@ -25,12 +25,21 @@ _DENIED = frozenset(
         KafkaError._SSL,
     }
 )
+_FENCED = frozenset(
+    {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
+)
 _TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
 
 
 def is_denied(error: KafkaError) -> bool:
     """Whether it is about credentials or rights."""
     return error.code() in _DENIED
+
+
+def is_fatal(error: KafkaException) -> bool:
+    """Whether the client that raised it refuses everything from then on."""
+    detail = error.args[0]
+    return isinstance(detail, KafkaError) and (detail.fatal() or detail.code() == KafkaError._FATAL)
 
 
 def translate(error: KafkaError | KafkaException, doing: str) -> BrokerError:
@@ -49,6 +58,8 @@ def translate(error: KafkaError | KafkaException, doing: str) -> BrokerError:
         text += "; the topic's max.message.bytes or the broker's message.max.bytes is below this library's limit"
     elif isinstance(detail, KafkaError) and detail.fatal():
         kind = BrokerError
+    if code in _FENCED:
+        text += "; another producer has begun with the same transactional_id: give each process one of its own"
     translated = kind(text)
     translated.__cause__ = original
     return translated

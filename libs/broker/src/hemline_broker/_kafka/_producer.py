@@ -14,7 +14,8 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as Record
 
 from hemline_broker._errors import BrokerError, Closed, InvalidMessage
-from hemline_broker._kafka._errors import translate
+from hemline_broker._kafka._errors import is_fatal, translate
+from hemline_broker._kafka._lasting import LastingProducer
 from hemline_broker._kafka._records import headers_of, key_of
 from hemline_broker._kafka._settings import Settings
 from hemline_broker._message import Message, Receipt
@@ -52,16 +53,23 @@ class KafkaProducer:
     def __init__(self, settings: Settings, max_message_bytes: int, *, linger_ms: float) -> None:
         self._loop = asyncio.get_running_loop()
         configuration = producer_settings(settings, max_message_bytes, linger_ms)
-        self.producer = Producer(configuration, logger=_log)
+        self._producer = LastingProducer(configuration)
         self._finished: deque[_Batch] = deque()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="kafka producer", daemon=True)
         self._thread.start()
 
+    @property
+    def producer(self) -> Producer:
+        """The client's own."""
+        return self._producer.ready()
+
     async def send(
         self, topic: str, messages: Sequence[Message]
     ) -> Sequence[Receipt | BrokerError]:
         """Produce, and wait for every report."""
+        if not messages:
+            return []
         if self._stopping:
             raise Closed("the broker was closed")
         batch = _Batch(len(messages), self._loop.create_future())
@@ -85,23 +93,24 @@ class KafkaProducer:
             elif isinstance(result, BrokerError):
                 results.append(result)
             else:
-                results.append(translate(result, f"send message {message.id[:100]!r} to {topic!r}"))
+                doing = f"send message {message.id[:100]!r} to {topic!r}"
+                results.append(self._producer.failure(result, doing))
         return results
 
     async def close(self) -> None:
         """Wait for what is under way, for a while, and end."""
         if self._stopping:
             return
-        left = await asyncio.to_thread(self.producer.flush, _FLUSH_S)
+        left = await asyncio.to_thread(self._producer.flush, _FLUSH_S)
         if left:
             _log.warning("%d messages were not confirmed before closing; they may be lost", left)
         self._stopping = True
         await asyncio.to_thread(self._thread.join)
 
     def _produce(self, topic: str, message: Message, batch: _Batch, place: int) -> bool:
-        """False when librdkafka's queue is full."""
+        """False when librdkafka's queue is full, or the producer is about to be given up by the thread."""
         try:
-            self.producer.produce(
+            self._producer.ready().produce(
                 topic,
                 message.data,
                 key_of(message),
@@ -111,6 +120,8 @@ class KafkaProducer:
         except BufferError:
             return False
         except KafkaException as error:
+            if is_fatal(error):
+                return False
             problem = translate(error, f"send message {message.id[:100]!r} to {topic!r}")
             if batch.report(place, problem):
                 _resolve((batch,))
@@ -131,7 +142,7 @@ class KafkaProducer:
 
     def _run(self) -> None:
         while not self._stopping:
-            self.producer.poll(_POLL_S)
+            self._producer.poll(_POLL_S)
             # Whatever one poll brought is told to the event loop in one go.
             finished = []
             while self._finished:

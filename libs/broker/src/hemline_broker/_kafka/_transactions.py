@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
@@ -185,7 +186,8 @@ class Transactor:
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.purge()
-            producer.poll(0)
+            with suppress(KafkaException):  # it says again why it is given up
+                producer.poll(0)
 
 
 def _until(deadline: float, call: Callable[[float], object]) -> None:
