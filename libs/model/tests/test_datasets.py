@@ -1,13 +1,18 @@
 """Data sets by name, as IDX files and as folders."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+import hemline_model as hm
 from hemline_model import BadDataset, dataset, find_problems, split_of
 from hemline_model._data._idx import write_idx
+from hemline_model._functions import chosen_split
+from hemline_model.cli import app
 
 
 def test_the_shipped_sample() -> None:
@@ -101,3 +106,64 @@ def test_problems_of_a_whole_data_set(tmp_path: Path) -> None:
         "2: the class has one image to learn from",
         "test: 1 images are in the train split too: a-test-00000 = a-train-00000",
     ]
+
+
+def test_judging_on_a_folder_of_some_classes(tmp_path: Path) -> None:
+    images = dataset("fashion-mnist-sample").split("test")
+    for label, name in ((1, "trouser"), (8, "bag")):
+        (tmp_path / "new" / name).mkdir(parents=True)
+        for row in np.flatnonzero(images.labels == label)[:6]:
+            Image.fromarray(images.images[row][:, :, 0]).save(
+                tmp_path / "new" / name / f"{row}.png"
+            )
+    (tmp_path / "new" / "hat").mkdir()
+    (tmp_path / "new" / "hat" / "1.png").write_bytes(
+        next((tmp_path / "new").rglob("*.png")).read_bytes()
+    )
+    result = hm.test(hm.pretrained(), tmp_path / "new", split="all")
+    assert result.images == 12
+    assert result.accuracy > 0.8
+    assert [score.images for score in result.classes if score.images] == [6, 6]
+    shown = CliRunner().invoke(app, ["test", str(tmp_path / "new"), "--split", "all"])
+    assert shown.exit_code == 0
+    assert shown.stdout.splitlines()[2] == "t-shirt          0       -       -"
+    report = tmp_path / "report.html"
+    CliRunner().invoke(
+        app, ["test", str(tmp_path / "new"), "--split", "all", "--report", str(report)]
+    )
+    assert "on 12 images" in report.read_text()
+    refused = CliRunner().invoke(app, ["test", str(tmp_path / "new")])
+    assert refused.exit_code == 1
+    assert "; or all of a folder that it never saw (--split all)" in refused.stderr
+
+
+def test_all_of_a_set_is_each_image_once() -> None:
+    sample = dataset("fashion-mnist-sample")
+    joined = chosen_split(hm.read_card(hm.pretrained()), sample, "all")
+    assert len(joined) == len(joined.images) == len(set(joined.ids)) == 20_000
+    rows = np.array([0, 8_000, 9_500, 19_999])
+    for row, image in zip(rows.tolist(), joined.images[rows], strict=True):
+        split = next(s for s in sample.splits.values() if joined.ids[row] in s.ids)
+        np.testing.assert_array_equal(image, split.images[split.ids.index(joined.ids[row])])
+    np.testing.assert_array_equal(joined.images[-1], joined.images[19_990:][9])
+
+
+def test_predictions_for_a_folder_as_json(tmp_path: Path) -> None:
+    images = dataset("fashion-mnist-sample").split("test").images
+    (tmp_path / "deep").mkdir()
+    Image.fromarray(images[0][:, :, 0]).save(tmp_path / "deep" / "a.png")
+    (tmp_path / "b.png").write_bytes(b"")
+    result = CliRunner().invoke(app, ["predict", str(tmp_path), "--json"])
+    assert result.exit_code == 1
+    broken, good = (json.loads(line) for line in result.stdout.splitlines())
+    assert broken == {
+        "path": str(tmp_path / "b.png"),
+        "error": "the image is empty (0 bytes); expected PNG, JPEG, WebP or .npy",
+    }
+    assert good["label_name"] == "ankle-boot"
+    assert 0.5 < good["confidence"] <= 1
+    (tmp_path / "none").mkdir()
+    result = CliRunner().invoke(app, ["predict", str(tmp_path / "none")])
+    assert result.stderr == (
+        f"error: {tmp_path}/none holds no images; expected .jpeg, .jpg, .npy, .png, .webp files\n"
+    )

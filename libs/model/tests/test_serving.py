@@ -4,10 +4,12 @@ import json
 import shutil
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import hemline_model as hm
 
@@ -40,6 +42,21 @@ def test_an_empty_batch_and_single_images() -> None:
     single = classifier.predict(images[299:])
     np.testing.assert_allclose(together.probabilities[299:], single.probabilities, atol=1e-4)
     assert classifier.names_of(single.labels) == [classifier.name_of(int(single.labels[0]))]
+
+
+def test_encoded_images_and_pixels_of_any_size() -> None:
+    classifier = hm.load(hm.pretrained())
+    raw = hm.dataset("fashion-mnist-sample").split("test").images[:3]
+    encoded = BytesIO()
+    Image.fromarray(raw[1, :, :, 0]).save(encoded, "PNG")
+    large = np.asarray(Image.fromarray(raw[2, :, :, 0]).resize((56, 56)).convert("RGB"))
+    mixed = classifier.predict_encoded([raw[0], encoded.getvalue(), large])
+    expected = classifier.predict(raw)
+    np.testing.assert_array_equal(mixed.labels, expected.labels)
+    np.testing.assert_allclose(mixed.confidence[:2], expected.confidence[:2], atol=1e-5)
+    with pytest.raises(hm.BadImage, match=r"image 1: the image is empty \(0 bytes\)"):
+        classifier.predict_encoded([raw[0], b""])
+    assert len(classifier.predict_encoded([])) == 0
 
 
 def test_other_shapes_are_refused() -> None:

@@ -9,7 +9,8 @@ from PIL import Image
 
 import hemline_model as hm
 from hemline_model._data._idx import write_idx
-from hemline_model._data._stored import FileImages, Spool
+from hemline_model._data._spool import Spool
+from hemline_model._data._stored import FileImages
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (80, 12, 10), np.uint8)

@@ -8,6 +8,7 @@ import pytest
 
 import hemline_model as hm
 from hemline_model import InputContract, training
+from hemline_model.training import _export as export_module
 from hemline_model.training._keras import keras
 from hemline_model.training._normalization import BatchNormalization
 from hemline_model.training._optimizer import make_optimizer
@@ -189,6 +190,42 @@ def test_the_exported_graph_answers_as_the_model(base: Path, tmp_path: Path) -> 
     )
     assert (card.parent, card.run_uid) == (3, "u")
     assert hm.load(tmp_path / "next").card == card
+
+
+def test_an_export_that_answers_otherwise_is_refused(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = training.load_model(base)
+    samples = np.asarray(tiny().split("test").images)
+    honest = training.predict_logits(model, samples)
+    scale = max(1.0, float(np.abs(honest).max()))
+    for error, accepted in ((0.5e-4, True), (2e-4, False)):
+        logits = honest + np.float32(error * scale)
+        monkeypatch.setattr(export_module, "predict_logits", lambda *_, logits=logits: logits)
+        out = tmp_path / f"model-{error}"
+        if accepted:
+            training.export(model, {"classes": ["a", "b", "c"]}, out, samples=samples)
+            continue
+        with pytest.raises(hm.ModelError, match=r"differ from the model's by .*at most 1e-04"):
+            training.export(model, {"classes": ["a", "b", "c"]}, out, samples=samples)
+        assert not out.exists()
+        assert [path.name for path in tmp_path.iterdir()] == ["model-5e-05"]
+
+
+@pytest.mark.parametrize(("loss", "kept"), [(0.002, True), (0.004, False)])
+def test_eight_bits_are_kept_only_if_they_cost_next_to_nothing(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: float, kept: bool
+) -> None:
+    def measured(path: Path, split: hm.Split) -> float:
+        return 0.95 - (loss if path.name == "model.int8.onnx" else 0)
+
+    monkeypatch.setattr(export_module, "accuracy_of_graph", measured)
+    fields = {"classes": ["a", "b", "c"]}
+    split = tiny().split("validation")
+    card = training.export(training.load_model(base), fields, tmp_path / "model", int8=split)
+    assert card.metrics["int8_accuracy_change"] == pytest.approx(-loss)
+    assert ("model.int8.onnx" in card.files) == kept
+    assert (tmp_path / "model" / "model.int8.onnx").exists() == kept
 
 
 def test_the_temperature_undoes_overconfidence() -> None:

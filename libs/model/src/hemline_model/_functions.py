@@ -5,15 +5,16 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from hemline_model._card import Card, read_card, read_verified
 from hemline_model._contract import InputContract
-from hemline_model._data import Dataset, Sample, dataset, dataset_from
+from hemline_model._data import Dataset, Sample, Split, dataset, dataset_from
+from hemline_model._data._assemble import join_splits
 from hemline_model._decode import ImageArray, decode
-from hemline_model._errors import BadImage, BadModel, BadSettings
+from hemline_model._errors import BadDataset, BadImage, BadModel, BadSettings
 from hemline_model._evaluate import Evaluation, evaluate
 from hemline_model._pretrained import model_directory
 from hemline_model._serving import Classifier, load
@@ -22,7 +23,7 @@ from hemline_model._split import SplitName
 if TYPE_CHECKING:
     from hemline_model.training import Builder, TrainSettings
 
-__all__ = ["Answer", "export", "inspect", "predict", "test", "train"]
+__all__ = ["Answer", "chosen_split", "export", "inspect", "predict", "test", "train"]
 
 AnyPath = str | os.PathLike[str]
 
@@ -91,26 +92,44 @@ def train(
 
 
 def test(
-    model: AnyPath, data: AnyPath | Dataset, *, split: SplitName = "test", threads: int = 2
+    model: AnyPath,
+    data: AnyPath | Dataset,
+    *,
+    split: SplitName | Literal["all"] = "test",
+    threads: int = 2,
 ) -> Evaluation:
-    """Score the model in a directory on one split of a data set.
+    """Score the model in a directory on one split of a data set, or on "all" of one it never saw.
 
     Raises:
         BadModel: the model directory is incomplete or altered.
         BadDataset: the data cannot be used, has no such split, or has other classes.
     """
     classifier = load(model, threads)
-    card = classifier.card
-    opened = data if isinstance(data, Dataset) else dataset(data, card.input)
+    return evaluate(classifier, chosen_split(classifier.card, data, split))
+
+
+def chosen_split(
+    card: Card, data: AnyPath | Dataset, split: SplitName | Literal["all"] = "test"
+) -> Split:
+    """The samples that a model is to be scored on, checked to be what it takes."""
+    whole = card.classes if split == "all" else None
+    opened = data if isinstance(data, Dataset) else dataset(data, card.input, classes=whole)
     if opened.classes != card.classes:
         raise BadModel(
             f"the model knows the classes {', '.join(card.classes[:5])}, … ({len(card.classes)}); "
             f"the data has {', '.join(opened.classes[:5])}, … ({len(opened.classes)}): expected "
-            "the same names in the same order"
+            "the same names in the same order; or all of a folder that it never saw (--split all)"
         )
     if opened.input != card.input:
         raise BadModel(f"the model takes {card.input} images; the data has {opened.input}")
-    return evaluate(classifier, opened.split(split))
+    if split == "all":
+        return join_splits(opened)
+    if split not in opened.splits:
+        raise BadDataset(
+            f"{opened.name} has no {split} split; it has {', '.join(opened.splits)}: choose one of "
+            "these, or all of a folder that the model never saw (--split all)"
+        )
+    return opened.split(split)
 
 
 def predict(model: AnyPath, images: Iterable[AnyPath], *, threads: int = 2) -> Iterator[Answer]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from hemline_model._card import Card, read_card, read_verified
-from hemline_model._decode import ImageArray
+from hemline_model._decode import ImageArray, bring_to_contract, decode
 from hemline_model._errors import BadImage, BadModel
 
 __all__ = ["Classifier", "Precision", "Predictions", "load", "softmax"]
@@ -65,6 +65,23 @@ class Classifier:
         labels = probabilities.argmax(axis=1)
         confidence = np.take_along_axis(probabilities, labels[:, np.newaxis], axis=1)[:, 0]
         return Predictions(labels.astype(np.int64), confidence, probabilities)
+
+    def predict_encoded(self, images: Sequence[bytes | ImageArray]) -> Predictions:
+        """Classify the bytes of PNG, JPEG, WebP or .npy files, or pixels of any size, in order.
+
+        Raises:
+            BadImage: one of them is no image that can be taken; its position is named.
+        """
+        batch = np.empty((len(images), *self.card.input.shape), np.uint8)
+        for place, image in enumerate(images):
+            try:
+                if isinstance(image, np.ndarray):
+                    batch[place] = bring_to_contract(image, self.card.input)
+                else:
+                    batch[place] = decode(image, self.card.input)
+            except BadImage as error:
+                raise BadImage(f"image {place}: {error}") from error
+        return self.predict(batch)
 
     def logits(self, images: ImageArray) -> npt.NDArray[np.float32]:
         """Raw outputs float32 (N, K) for uint8 images (N, height, width, channels).

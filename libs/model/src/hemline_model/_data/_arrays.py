@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from hemline_model._data._assemble import Part, assemble
-from hemline_model._data._stored import IN_MEMORY_BYTES, FileImages, spool_stream
+from hemline_model._data._spool import IN_MEMORY_BYTES, spool_stream
+from hemline_model._data._stored import FileImages
 from hemline_model._data._types import Dataset, Images
 from hemline_model._errors import BadDataset
 

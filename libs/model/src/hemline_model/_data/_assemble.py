@@ -8,12 +8,12 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from hemline_model._contract import InputContract
-from hemline_model._data._stored import ChosenImages
+from hemline_model._data._stored import ChosenImages, JoinedImages
 from hemline_model._data._types import Dataset, Images, Split
 from hemline_model._errors import BadDataset
 from hemline_model._split import split_of
 
-__all__ = ["Part", "assemble", "choose_images", "natural_order", "split_by_name"]
+__all__ = ["Part", "assemble", "choose_images", "join_splits", "natural_order", "split_by_name"]
 
 Part = tuple[npt.NDArray[np.uint8] | Images, npt.NDArray[Any]]
 """Images (N, height, width[, channels]) and labels (N,), numbers or names, of one part of a set."""
@@ -83,6 +83,14 @@ def split_by_name(whole: Split) -> dict[str, Split]:
 def choose_images(images: Images, rows: npt.NDArray[np.int64]) -> Images:
     """Some of the images: a copy of those in memory, the others left where they are."""
     return images[rows] if isinstance(images, np.ndarray) else ChosenImages(images, rows)
+
+
+def join_splits(data: Dataset) -> Split:
+    """All samples of a data set as one split."""
+    parts = [split for split in data.splits.values() if len(split)]
+    ids = [sample_id for split in parts for sample_id in split.ids]
+    labels = np.concatenate([split.labels for split in parts])
+    return Split(ids, labels, JoinedImages([split.images for split in parts]))
 
 
 def natural_order(label: str) -> tuple[int, int, str]:

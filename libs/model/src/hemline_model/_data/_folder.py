@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +12,15 @@ from PIL import Image
 from hemline_model._contract import InputContract
 from hemline_model._data._assemble import natural_order
 from hemline_model._data._measure import choose_contract
-from hemline_model._data._stored import IN_MEMORY_BYTES, Spool
+from hemline_model._data._spool import IN_MEMORY_BYTES, Spool
 from hemline_model._data._types import Dataset, Problem, Split
 from hemline_model._decode import ImageArray, decode
 from hemline_model._errors import BadDataset, BadImage
 from hemline_model._split import split_of
 
-__all__ = ["Entry", "load_entries", "load_folder"]
+__all__ = ["SUFFIXES", "Entry", "load_entries", "load_folder"]
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".npy"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".npy"}
 _SPLITS = {
     "train": "train",
     "validation": "validation",
@@ -45,6 +45,7 @@ def load_folder(
     name: str,
     contract: InputContract | None = None,
     in_memory_bytes: int = IN_MEMORY_BYTES,
+    classes: Sequence[str] | None = None,
 ) -> Dataset:
     """Load `root/<class>/**/image`, or `root/<split>/<class>/**/image` with a test split of its own.
 
@@ -54,7 +55,7 @@ def load_folder(
     Raises:
         BadDataset: fewer than two classes, or no readable images.
     """
-    return load_entries(_walk(root), name, str(root), contract, in_memory_bytes)
+    return load_entries(_walk(root), name, str(root), contract, in_memory_bytes, classes)
 
 
 def load_entries(
@@ -63,10 +64,12 @@ def load_entries(
     where: str,
     contract: InputContract | None = None,
     in_memory_bytes: int = IN_MEMORY_BYTES,
+    classes: Sequence[str] | None = None,
 ) -> Dataset:
     """Make a data set of image files; the input shape is chosen from the images unless given.
 
-    Every file is decoded once, here, so that one which cannot be is found before the training.
+    Every file is decoded once, here, so that one which cannot be is found before the training. With
+    the `classes` of a model, whose images may be of some of them only, it need not be enough to train.
 
     Raises:
         BadDataset: fewer than two classes, or no readable images.
@@ -74,14 +77,14 @@ def load_entries(
     problems: list[Problem] = []
     readable = [entry for entry in entries if _has_header(entry, problems)]
     counts = Counter(entry.label for entry in readable if entry.split != "test")
-    names = sorted(counts, key=natural_order)
+    names = list(classes or sorted(counts, key=natural_order))
     if len(names) < 2:
         found = "1 class" if names else "no classes"
         raise BadDataset(
             f"{where} holds {found} with readable images; expected at least 2, each a folder with "
             "its images inside"
         )
-    for label in names:
+    for label in names if classes is None else ():
         if counts[label] < 2:
             problems.append(Problem(label, f"the class has {counts[label]} images to learn from"))
     index = {label: number for number, label in enumerate(names)}
@@ -90,7 +93,8 @@ def load_entries(
         if entry.label in index:
             kept.append(entry)
         else:
-            problems.append(Problem(entry.id, f"class {entry.label!r} is not in the train split"))
+            of = "the model" if classes else "the train split"
+            problems.append(Problem(entry.id, f"class {entry.label!r} is not in {of}; left out"))
     chosen = contract or choose_contract([entry.path for entry in kept])
     given = {entry.split for entry in kept}
     splits = {}
@@ -98,7 +102,9 @@ def load_entries(
         mine = [e for e in kept if _side(e, "validation" in given) == split]
         if mine:
             splits[split] = _make_split(mine, index, chosen, problems, in_memory_bytes)
-    if not all(len(splits.get(part, ())) for part in ("train", "validation")):
+    if classes is not None and not any(map(len, splits.values())):
+        raise BadDataset(f"{where} holds no readable images of {', '.join(names[:5])}, …")
+    if classes is None and not all(len(splits.get(part, ())) for part in ("train", "validation")):
         raise BadDataset(
             f"{where} holds {len(kept)} readable images: too few to keep any for validation; "
             "expected some tens for each class"
@@ -139,7 +145,7 @@ def _hidden(path: Path) -> bool:
 
 
 def _has_header(entry: Entry, problems: list[Problem]) -> bool:
-    if entry.path.suffix.lower() not in _SUFFIXES:
+    if entry.path.suffix.lower() not in SUFFIXES:
         problems.append(Problem(entry.id, "not a PNG, JPEG, WebP or .npy file; left out"))
         return False
     try:

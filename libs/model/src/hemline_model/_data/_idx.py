@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hemline_model._data._assemble import Part, assemble
-from hemline_model._data._stored import IN_MEMORY_BYTES, spool_stream
+from hemline_model._data._spool import IN_MEMORY_BYTES, spool_stream
 from hemline_model._data._types import Dataset, Images
 from hemline_model._errors import BadDataset
 

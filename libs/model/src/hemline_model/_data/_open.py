@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from hemline_model._contract import InputContract
@@ -9,7 +10,7 @@ from hemline_model._data._arrays import find_npy, load_npy, load_npz
 from hemline_model._data._cifar import is_cifar, load_cifar
 from hemline_model._data._folder import load_folder
 from hemline_model._data._idx import find_idx, load_idx
-from hemline_model._data._stored import IN_MEMORY_BYTES
+from hemline_model._data._spool import IN_MEMORY_BYTES
 from hemline_model._data._table import load_table
 from hemline_model._data._types import Dataset
 from hemline_model._errors import BadDataset
@@ -50,6 +51,7 @@ def dataset(
     spec: str | os.PathLike[str],
     contract: InputContract | None = None,
     *,
+    classes: Sequence[str] | None = None,
     in_memory_bytes: int = IN_MEMORY_BYTES,
 ) -> Dataset:
     """Open a data set.
@@ -67,45 +69,50 @@ def dataset(
     Raises:
         BadDataset: there is nothing of that name or at that path, or it cannot be read.
     """
+
+    def open_path(path: Path, name: str) -> Dataset:
+        found = _load_path(path, name, contract, classes, in_memory_bytes)
+        return dataclasses.replace(found, mirrored=not name.lower().startswith(_CHARACTERS))
+
     text = os.fspath(spec)
     path = Path(text).expanduser()
     if text == _SAMPLE:
-        return _open_path(shipped_data(_SAMPLE), "fashion-mnist", contract, in_memory_bytes)
+        return open_path(shipped_data(_SAMPLE), "fashion-mnist")
     if text in _KNOWN and not path.exists():
-        return _open_path(_installed(text), text, contract, in_memory_bytes)
+        return open_path(_installed(text), text)
     if not path.exists() and not find_idx(path):
         known = ", ".join([_SAMPLE, *_KNOWN])
         raise BadDataset(f"there is no data set at {text!r}; expected a path or one of {known}")
     name = path.resolve().name.removesuffix(path.suffix)
-    return _open_path(path, name, contract, in_memory_bytes)
+    return open_path(path, name)
 
 
-def _open_path(path: Path, name: str, contract: InputContract | None, in_memory: int) -> Dataset:
-    found = _load_path(path, name, contract, in_memory)
-    characters = name.lower().startswith(_CHARACTERS)
-    return dataclasses.replace(found, mirrored=not characters)
-
-
-def _load_path(path: Path, name: str, contract: InputContract | None, in_memory: int) -> Dataset:
-    classes = _CLASSES.get(name)
+def _load_path(
+    path: Path,
+    name: str,
+    contract: InputContract | None,
+    classes: Sequence[str] | None,
+    in_memory: int,
+) -> Dataset:
+    known = _CLASSES.get(name)
     if path.is_file():
         if path.suffix == ".npz":
-            return load_npz(path, name, classes, in_memory)
+            return load_npz(path, name, known, in_memory)
         if path.suffix == ".npy":
-            return load_npy(find_npy(path), path, name, classes, in_memory)
+            return load_npy(find_npy(path), path, name, known, in_memory)
         if path.suffix == ".csv":
-            return load_table(path, name, contract, in_memory)
+            return load_table(path, name, contract, in_memory, classes)
         raise BadDataset(
             f"{path} is a {path.suffix or 'plain'} file; expected a folder of classes, IDX files, "
             "CIFAR batches or .npy arrays, or an .npz, .npy or .csv file"
         )
     if idx := find_idx(path):
-        return load_idx(idx, name, classes, in_memory)
+        return load_idx(idx, name, known, in_memory)
     if is_cifar(path):
         return load_cifar(path, name)
     if arrays := find_npy(path):
-        return load_npy(arrays, path, name, classes, in_memory)
-    return load_folder(path, name, contract, in_memory)
+        return load_npy(arrays, path, name, known, in_memory)
+    return load_folder(path, name, contract, in_memory, classes)
 
 
 def _installed(name: str) -> Path:

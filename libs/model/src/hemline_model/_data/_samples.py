@@ -14,7 +14,7 @@ import numpy.typing as npt
 from hemline_model._contract import InputContract
 from hemline_model._data._assemble import choose_images, natural_order
 from hemline_model._data._measure import LOOKED_AT, Source, choose_contract
-from hemline_model._data._stored import IN_MEMORY_BYTES, Spool
+from hemline_model._data._spool import IN_MEMORY_BYTES, Spool
 from hemline_model._data._types import Dataset, Problem, Split
 from hemline_model._decode import ImageArray, bring_to_contract, decode
 from hemline_model._errors import BadDataset, BadImage

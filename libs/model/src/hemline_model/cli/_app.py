@@ -1,6 +1,8 @@
 """The commands `train`, `test`, `predict`, `export` and `inspect`."""
 
+import dataclasses
 import json
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -8,9 +10,13 @@ from typing import Annotated
 import typer
 
 from hemline_model import _functions as functions
-from hemline_model._card import Card, read_card
-from hemline_model._data import Dataset, dataset, find_problems
+from hemline_model._card import Card
+from hemline_model._data import Dataset, find_problems
+from hemline_model._data._folder import SUFFIXES
+from hemline_model._errors import BadImage
+from hemline_model._evaluate import evaluate
 from hemline_model._pretrained import pretrained
+from hemline_model._serving import load
 from hemline_model.cli._common import EXIT_CODES, one_line_errors
 from hemline_model.cli._train import train
 
@@ -35,6 +41,7 @@ class _Split(StrEnum):
     TRAIN = "train"
     VALIDATION = "validation"
     TEST = "test"
+    ALL = "all"
 
 
 @app.command()
@@ -42,7 +49,9 @@ class _Split(StrEnum):
 def test(
     data: Annotated[str, typer.Argument(help="Data set to test on: a path or a known name.")],
     model: _Model = None,
-    split: Annotated[_Split, typer.Option(help="Which part of it.")] = _Split.TEST,
+    split: Annotated[
+        _Split, typer.Option(help="Which part; all: for images it never saw.")
+    ] = _Split.TEST,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     report: Annotated[
         Path | None, typer.Option(help="Also write a self-contained HTML report to this file.")
@@ -50,12 +59,13 @@ def test(
 ) -> None:
     """Measure how good a model is on labelled images."""
     directory = model or pretrained()
-    opened = dataset(data, read_card(directory).input)
-    result = functions.test(directory, opened, split=split.value)
+    classifier = load(directory, threads=2)
+    chosen = functions.chosen_split(classifier.card, data, split.value)
+    result = evaluate(classifier, chosen)
     if report is not None:
         from hemline_model._report import write_report
 
-        write_report(report, read_card(directory), result, opened.split(split.value))
+        write_report(report, classifier.card, result, chosen)
     low, high = result.interval
     if as_json:
         per_class = {
@@ -83,6 +93,9 @@ def test(
     longest = max(len(score.name) for score in result.classes)
     typer.echo(f"{'class':<{longest}}  images  recall  precision")
     for score in result.classes:
+        if not score.images:
+            typer.echo(f"{score.name:<{longest}}       0       -       -")
+            continue
         typer.echo(
             f"{score.name:<{longest}}  {score.images:>6,}  {score.recall:.4f}  {score.precision:.4f}"
         )
@@ -91,19 +104,39 @@ def test(
 @app.command()
 @one_line_errors
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="Image files: PNG, JPEG, WebP or .npy.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(help="Image files (PNG, JPEG, WebP or .npy), or folders of them."),
+    ],
     model: _Model = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object on a line for each image.")
+    ] = False,
 ) -> None:
     """Say what is on images."""
     failed = 0
-    for answer in functions.predict(model or pretrained(), images):
-        if answer.error is not None:
-            failed += 1
+    for answer in functions.predict(model or pretrained(), _image_files(images)):
+        failed += answer.error is not None
+        if as_json:
+            document = dataclasses.asdict(answer) | {"path": str(answer.path)}
+            typer.echo(json.dumps({k: v for k, v in document.items() if v is not None}))
+        elif answer.error is not None:
             typer.echo(f"error: {answer.path}: {answer.error}", err=True)
         else:
             typer.echo(f"{answer.path}  {answer.label_name}  {answer.confidence:.3f}")
     if failed:
         raise typer.Exit(1)
+
+
+def _image_files(paths: list[Path]) -> Iterator[Path]:
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+        if not found:
+            raise BadImage(f"{path} holds no images; expected {', '.join(sorted(SUFFIXES))} files")
+        yield from found
 
 
 @app.command()
