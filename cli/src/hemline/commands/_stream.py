@@ -15,7 +15,7 @@ BrokerOption = Annotated[
     str | None,
     typer.Option(
         "--broker",
-        help="kafka://HOST:PORT or sqlite:///PATH; default: the running installation's.",
+        help="kafka://HOST:PORT, pubsub://PROJECT or sqlite:///PATH; default: the running installation's.",
         show_default=False,
     ),
 ]

@@ -20,7 +20,7 @@ def demo(
         str | None,
         typer.Option(
             envvar="HEMLINE_BROKER",
-            help="kafka://HOST:PORT to run over Kafka; default: the embedded broker.",
+            help="kafka://HOST:PORT or pubsub://PROJECT to run over; default: the embedded broker.",
         ),
     ] = None,
     state: Annotated[

@@ -52,7 +52,7 @@ def simulate(
         str,
         typer.Option(
             envvar=_env("BROKER"),
-            help="Where images go: sqlite:///PATH, kafka://HOST:PORT, memory:NAME.",
+            help="Where images go: sqlite:///PATH, kafka://HOST:PORT, pubsub://PROJECT.",
         ),
     ],
     classifier: Annotated[

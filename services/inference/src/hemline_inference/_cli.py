@@ -28,7 +28,7 @@ def inference(
         str,
         typer.Option(
             envvar="HEMLINE_BROKER",
-            help="Where images come from: kafka://HOST:PORT, sqlite:///FILE.",
+            help="Where images come from: kafka://HOST:PORT, pubsub://PROJECT, sqlite:///FILE.",
             show_default=False,
         ),
     ],

@@ -148,7 +148,7 @@ def collect(
         str,
         typer.Option(
             envvar=_env("BROKER"),
-            help="Where messages come from: sqlite:///PATH, kafka://HOST:PORT, …",
+            help="Where messages come from: sqlite:///PATH, kafka://HOST:PORT, pubsub://PROJECT",
         ),
     ],
     lake: LakeOption,
