@@ -53,7 +53,7 @@ def up(
         str | None,
         typer.Option(
             envvar=_env("BROKER"),
-            help="kafka://HOST:PORT, pubsub://PROJECT or sqlite:///PATH; default: an embedded one in the state directory.",
+            help="kafka://HOST:PORT, pubsub://PROJECT, sqlite:///PATH; default: one in the state directory.",
             show_default=False,
         ),
     ] = None,
