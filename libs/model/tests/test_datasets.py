@@ -1,6 +1,8 @@
 """Data sets by name, as IDX files and as folders."""
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +85,25 @@ def test_a_folder_for_each_class(tmp_path: Path) -> None:
     train = data.split("train")
     assert train.images[:4].shape == (4, *data.input.shape)
     assert train.ids[0].startswith("cat/deeper/")
+
+
+def test_a_bomb_in_a_folder_is_listed_like_anything_else(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        for number in range(30):
+            pixels = rng.integers(0, 256, (12, 12), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / label / f"{number}.png")
+    data = bytearray((tmp_path / "cat" / "0.png").read_bytes())
+    for name, side in (("large", 12_000), ("huge", 60_000)):
+        data[16:24] = struct.pack(">II", side, side)
+        data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+        (tmp_path / "cat" / f"{name}.png").write_bytes(data)
+    seen: list[tuple[int, int]] = []
+    found = dataset(tmp_path, on_read=lambda done, total: seen.append((done, total)))
+    assert seen == [(n, 61) for n in range(1, 62)]
+    assert [problem.where for problem in found.problems] == ["cat/huge.png", "cat/large.png"]
+    assert "12,000 x 12,000 pixels, more than the 25,000,000 accepted" in found.problems[1].what
 
 
 def test_nothing_there() -> None:

@@ -1,8 +1,9 @@
 """One folder per class, images of any size and format inside, nested as deep as they are."""
 
+import itertools
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from PIL import Image
 from hemline_model._contract import InputContract
 from hemline_model._data._assemble import natural_order
 from hemline_model._data._measure import choose_contract
-from hemline_model._data._spool import IN_MEMORY_BYTES, Spool
+from hemline_model._data._reading import Reading, quiet_pillow
+from hemline_model._data._spool import Spool
 from hemline_model._data._types import Dataset, Problem, Split
 from hemline_model._decode import ImageArray, decode
 from hemline_model._errors import BadDataset, BadImage
@@ -40,13 +42,7 @@ class Entry:
     split: str | None = None
 
 
-def load_folder(
-    root: Path,
-    name: str,
-    contract: InputContract | None = None,
-    in_memory_bytes: int = IN_MEMORY_BYTES,
-    classes: Sequence[str] | None = None,
-) -> Dataset:
+def load_folder(root: Path, name: str, how: Reading) -> Dataset:
     """Load `root/<class>/**/image`, or `root/<split>/<class>/**/image` with a test split of its own.
 
     An image's id is its path below `root`. Without split folders, one image in ten (by hash of its
@@ -55,36 +51,29 @@ def load_folder(
     Raises:
         BadDataset: fewer than two classes, or no readable images.
     """
-    return load_entries(_walk(root), name, str(root), contract, in_memory_bytes, classes)
+    return load_entries(_walk(root), name, str(root), how)
 
 
-def load_entries(
-    entries: Iterable[Entry],
-    name: str,
-    where: str,
-    contract: InputContract | None = None,
-    in_memory_bytes: int = IN_MEMORY_BYTES,
-    classes: Sequence[str] | None = None,
-) -> Dataset:
-    """Make a data set of image files; the input shape is chosen from the images unless given.
+def load_entries(entries: Iterable[Entry], name: str, where: str, how: Reading) -> Dataset:
+    """Make a data set of image files.
 
-    Every file is decoded once, here, so that one which cannot be is found before the training. With
-    the `classes` of a model, whose images may be of some of them only, it need not be enough to train.
+    Every file is decoded once, here, so that one which cannot be is found before the training.
 
     Raises:
         BadDataset: fewer than two classes, or no readable images.
     """
     problems: list[Problem] = []
-    readable = [entry for entry in entries if _has_header(entry, problems)]
+    with quiet_pillow():
+        readable = [entry for entry in entries if _has_header(entry, problems)]
     counts = Counter(entry.label for entry in readable if entry.split != "test")
-    names = list(classes or sorted(counts, key=natural_order))
+    names = list(how.classes or sorted(counts, key=natural_order))
     if len(names) < 2:
         found = "1 class" if names else "no classes"
         raise BadDataset(
             f"{where} holds {found} with readable images; expected at least 2, each a folder with "
             "its images inside"
         )
-    for label in names if classes is None else ():
+    for label in names if how.classes is None else ():
         if counts[label] < 2:
             problems.append(Problem(label, f"the class has {counts[label]} images to learn from"))
     index = {label: number for number, label in enumerate(names)}
@@ -93,18 +82,21 @@ def load_entries(
         if entry.label in index:
             kept.append(entry)
         else:
-            of = "the model" if classes else "the train split"
+            of = "the model" if how.classes else "the train split"
             problems.append(Problem(entry.id, f"class {entry.label!r} is not in {of}; left out"))
-    chosen = contract or choose_contract([entry.path for entry in kept])
+    chosen = how.contract or choose_contract([entry.path for entry in kept])
+    read = _count_up(how, len(kept))
     given = {entry.split for entry in kept}
     splits = {}
     for split in ("train", "validation", "test"):
         mine = [e for e in kept if _side(e, "validation" in given) == split]
         if mine:
-            splits[split] = _make_split(mine, index, chosen, problems, in_memory_bytes)
-    if classes is not None and not any(map(len, splits.values())):
+            spool = Spool(chosen.shape, how.in_memory_bytes, expected=len(mine))
+            splits[split] = _make_split(map(read, mine), index, chosen, problems, spool)
+    if how.classes is not None and not any(map(len, splits.values())):
         raise BadDataset(f"{where} holds no readable images of {', '.join(names[:5])}, …")
-    if classes is None and not all(len(splits.get(part, ())) for part in ("train", "validation")):
+    sizes = [len(splits.get(part, ())) for part in ("train", "validation")]
+    if how.classes is None and not all(sizes):
         raise BadDataset(
             f"{where} holds {len(kept)} readable images: too few to keep any for validation; "
             "expected some tens for each class"
@@ -168,14 +160,25 @@ def _side(entry: Entry, validation_given: bool) -> str:
     return "train" if validation_given else split_of(entry.id)
 
 
+def _count_up(how: Reading, total: int) -> Callable[[Entry], Entry]:
+    """Passes entries on, and tells that one more is being read."""
+    numbers = itertools.count(1)
+
+    def count(entry: Entry) -> Entry:
+        if how.on_read is not None:
+            how.on_read(next(numbers), total)
+        return entry
+
+    return count
+
+
 def _make_split(
-    entries: list[Entry],
-    index: dict[str, int],
+    entries: Iterable[Entry],
+    index: Mapping[str, int],
     contract: InputContract,
     problems: list[Problem],
-    in_memory_bytes: int,
+    spool: Spool,
 ) -> Split:
-    spool = Spool(contract.shape, in_memory_bytes, expected=len(entries))
     ids, labels = [], []
     for entry in entries:
         try:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from hemline_model._contract import InputContract
+from hemline_model._data._reading import quiet_pillow
 
 __all__ = ["LOOKED_AT", "Source", "choose_contract"]
 
@@ -34,7 +35,8 @@ def choose_contract(sources: Sequence[Source]) -> InputContract:
     step = max(1, len(sources) // LOOKED_AT)
     for source in sources[::step]:
         try:
-            width, height, has_colour = _measure(source)
+            with quiet_pillow():
+                width, height, has_colour = _measure(source)
         except (OSError, ValueError, SyntaxError, IndexError, Image.DecompressionBombError):
             continue
         sizes.append((height, width))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hemline_model._contract import InputContract
@@ -10,6 +10,7 @@ from hemline_model._data._arrays import find_npy, load_npy, load_npz
 from hemline_model._data._cifar import is_cifar, load_cifar
 from hemline_model._data._folder import load_folder
 from hemline_model._data._idx import find_idx, load_idx
+from hemline_model._data._reading import Reading
 from hemline_model._data._spool import IN_MEMORY_BYTES
 from hemline_model._data._table import load_table
 from hemline_model._data._types import Dataset
@@ -53,6 +54,7 @@ def dataset(
     *,
     classes: Sequence[str] | None = None,
     in_memory_bytes: int = IN_MEMORY_BYTES,
+    on_read: Callable[[int, int], None] | None = None,
 ) -> Dataset:
     """Open a data set.
 
@@ -62,16 +64,19 @@ def dataset(
     10,000 training images and all 10,000 test images); `fashion-mnist`, `mnist`, `emnist-letters`
     and its kin, `cifar10` and `cifar100` are looked for below the directory in `HEMLINE_DATASETS`,
     among the system's packages and in Keras's cache; nothing is downloaded. `contract` is the shape
-    to bring images of differing sizes to; chosen from the images when not given. A split whose
-    pixels take more than `in_memory_bytes` is read from a file as it is used: the `.npy` itself, or
-    a scratch file in `TMPDIR` that everything else is decoded to once.
+    to bring images of differing sizes to; chosen from the images when not given. `classes` are those
+    of a model to judge: a folder or `.csv` with images of some of them only, or few, is then enough.
+    A split whose pixels take more than `in_memory_bytes` is read from a file as it is used: the
+    `.npy` itself, or a scratch file in `TMPDIR` that everything else is decoded to once.
+    `on_read(done, all)` is called for each image file.
 
     Raises:
         BadDataset: there is nothing of that name or at that path, or it cannot be read.
     """
+    how = Reading(contract, classes, in_memory_bytes, on_read)
 
     def open_path(path: Path, name: str) -> Dataset:
-        found = _load_path(path, name, contract, classes, in_memory_bytes)
+        found = _load_path(path, name, how)
         return dataclasses.replace(found, mirrored=not name.lower().startswith(_CHARACTERS))
 
     text = os.fspath(spec)
@@ -87,21 +92,15 @@ def dataset(
     return open_path(path, name)
 
 
-def _load_path(
-    path: Path,
-    name: str,
-    contract: InputContract | None,
-    classes: Sequence[str] | None,
-    in_memory: int,
-) -> Dataset:
-    known = _CLASSES.get(name)
+def _load_path(path: Path, name: str, how: Reading) -> Dataset:
+    known, in_memory = _CLASSES.get(name), how.in_memory_bytes
     if path.is_file():
         if path.suffix == ".npz":
             return load_npz(path, name, known, in_memory)
         if path.suffix == ".npy":
             return load_npy(find_npy(path), path, name, known, in_memory)
         if path.suffix == ".csv":
-            return load_table(path, name, contract, in_memory, classes)
+            return load_table(path, name, how)
         raise BadDataset(
             f"{path} is a {path.suffix or 'plain'} file; expected a folder of classes, IDX files, "
             "CIFAR batches or .npy arrays, or an .npz, .npy or .csv file"
@@ -112,7 +111,7 @@ def _load_path(
         return load_cifar(path, name)
     if arrays := find_npy(path):
         return load_npy(arrays, path, name, known, in_memory)
-    return load_folder(path, name, contract, in_memory, classes)
+    return load_folder(path, name, how)
 
 
 def _installed(name: str) -> Path:

@@ -1,12 +1,10 @@
 """A CSV file that names image files and their classes."""
 
 import csv
-from collections.abc import Sequence
 from pathlib import Path
 
-from hemline_model._contract import InputContract
 from hemline_model._data._folder import Entry, load_entries
-from hemline_model._data._spool import IN_MEMORY_BYTES
+from hemline_model._data._reading import Reading
 from hemline_model._data._types import Dataset
 from hemline_model._errors import BadDataset
 
@@ -17,13 +15,7 @@ _LABEL = ("label", "class", "class_name", "category", "target")
 _SPLIT_NAMES = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
 
 
-def load_table(
-    path: Path,
-    name: str,
-    contract: InputContract | None = None,
-    in_memory_bytes: int = IN_MEMORY_BYTES,
-    classes: Sequence[str] | None = None,
-) -> Dataset:
+def load_table(path: Path, name: str, how: Reading) -> Dataset:
     """Load a CSV file with a header: an image column (paths relative to the file), a label column,
     and optionally `split` (train, validation, test).
 
@@ -57,7 +49,7 @@ def load_table(
                 f"{path}, line {number}: split is {side!r}; expected train, validation or test"
             )
         entries.append(Entry(file_name, target, label_name, _SPLIT_NAMES.get(side)))
-    return load_entries(entries, name, str(path), contract, in_memory_bytes, classes)
+    return load_entries(entries, name, str(path), how)
 
 
 def _column(path: Path, columns: dict[str, str], accepted: tuple[str, ...]) -> str:

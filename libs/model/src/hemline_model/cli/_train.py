@@ -140,8 +140,12 @@ def train(
     if contract is None and settings.weights:
         contract = read_card(model_directory(settings.weights)).input
     console = Console(stderr=True)
-    with console.status(f"reading {source}"):
-        opened = dataset(source, contract)
+    with console.status(f"reading {source}") as status:
+        opened = dataset(
+            source,
+            contract,
+            on_read=lambda done, total: status.update(f"reading {source}: {done:,} of {total:,}"),
+        )
         problems = find_problems(opened)
     _introduce(console, opened, problems)
     if strict and problems:
