@@ -1,4 +1,4 @@
-"""One asyncio API for Apache Kafka and SQLite with the same meaning on each."""
+"""One asyncio API for Apache Kafka, Google Pub/Sub and SQLite with the same meaning on each."""
 
 from hemline_broker._broker import Broker
 from hemline_broker._claimcheck import ClaimCheck

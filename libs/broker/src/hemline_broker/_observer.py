@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from hemline_broker._errors import BrokerError
+
+_log = logging.getLogger(__name__)
+
+_LAG_EVERY_S = 1.0
+
 
 class Observer:
     """Receives counts for metrics. Subclass it and override what you need; calls must be quick and not raise.
@@ -29,3 +39,15 @@ class Observer:
 
     def lag(self, topic: str, group: str, messages: int) -> None:
         """Messages of the group not yet acknowledged, about once a second."""
+
+
+async def watch_lag(
+    observer: Observer, topic: str, group: str, lag: Callable[[], Awaitable[int]]
+) -> None:
+    """Tell the observer again and again, until cancelled."""
+    while True:
+        try:
+            observer.lag(topic, group, await lag())
+        except BrokerError as error:
+            _log.debug("lag of %s is unknown: %s", topic, error)
+        await asyncio.sleep(_LAG_EVERY_S)

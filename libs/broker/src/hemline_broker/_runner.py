@@ -39,9 +39,11 @@ class Runner:
         # Key → what waits behind the delivery of that key that is being handled. Bounded by in_flight.
         self._busy: dict[str, deque[Delivery]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        # What each task's handler is at work on.
+        self._at_work: dict[asyncio.Task[None] | None, Delivery] = {}
 
     async def run(self) -> None:
-        """Return when the subscription is closed and every handler has ended."""
+        """Return when the subscription is closed and every handler has ended, or was cancelled after the drain."""
         try:
             async for delivery in self._subscription:
                 key = delivery.message.key if self._by_key else None
@@ -53,12 +55,28 @@ class Runner:
                 await self._slots.acquire()
                 self._start(delivery, key)
             if self._tasks:
-                await asyncio.wait(self._tasks)
+                await self._finish()
         finally:
             for task in self._tasks:
                 task.cancel()
             if self._tasks:
                 await asyncio.wait(self._tasks)
+
+    async def _finish(self) -> None:
+        """Let handlers end, and cancel those that have not when the subscription has given back what they held."""
+        loop = asyncio.get_running_loop()
+        ended = loop.create_task(self._subscription.ended())
+        handlers = loop.create_task(asyncio.wait(self._tasks))
+        try:
+            await asyncio.wait((ended, handlers), return_when=asyncio.FIRST_COMPLETED)
+            for task in tuple(self._tasks):
+                delivery = self._at_work.get(task)
+                if delivery is None or delivery.state == HANDED:
+                    task.cancel()
+            await handlers
+        finally:
+            ended.cancel()
+            handlers.cancel()
 
     def _start(self, delivery: Delivery, key: str | None) -> None:
         task = asyncio.get_running_loop().create_task(self._chain(delivery, key))
@@ -101,6 +119,8 @@ class Runner:
         if delivery.lease.lost or delivery.lease.stopping:
             self._subscription.release(delivery)
             return None
+        task = asyncio.current_task()
+        self._at_work[task] = delivery
         try:
             await self._handler(delivery)
         except Reject as reject:
@@ -116,4 +136,6 @@ class Runner:
         else:
             if delivery.state == HANDED:
                 delivery.ack()
+        finally:
+            del self._at_work[task]
         return None

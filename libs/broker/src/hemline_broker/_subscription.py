@@ -21,13 +21,11 @@ from hemline_broker._delivery import (
 from hemline_broker._driver import Driver, Source, Start
 from hemline_broker._errors import AckLost, BrokerError, Closed, InvalidOption
 from hemline_broker._line import Limits, Line, size_of
-from hemline_broker._observer import Observer
+from hemline_broker._observer import Observer, watch_lag
 from hemline_broker._run import Run
 from hemline_broker._runner import Runner
 
 _log = logging.getLogger(__name__)
-
-_LAG_EVERY_S = 1.0
 
 
 class Subscription:
@@ -92,7 +90,9 @@ class Subscription:
             self.topic, self.group, self._start, ClaimSink.around(self, self._driver), limits
         )
         if type(self._observer).lag is not Observer.lag:
-            self._lag_task = self._loop.create_task(self._watch_lag())
+            self._lag_task = self._loop.create_task(
+                watch_lag(self._observer, self.topic, self.group, self.lag)
+            )
         return self
 
     async def __aexit__(
@@ -141,7 +141,8 @@ class Subscription:
         When it returns, the delivery is acknowledged unless the handler settled it. When it raises `Reject`, the
         message goes to the dead-letter topic; when it raises anything else, it is delivered again after the delay
         of `Retry`. With `order="key"`, messages of one key are handled one after the other, retries included,
-        while other keys go on; messages without a key are always independent.
+        while other keys go on; messages without a key are always independent. Handlers that outlast `close(drain)`,
+        so that others get their messages, are cancelled.
         """
         await Runner(self, handler, self._limits.retry, concurrency, order == "key").run()
 
@@ -177,6 +178,10 @@ class Subscription:
         finally:
             self._closed.set()
             self._forget(self)
+
+    async def ended(self) -> None:
+        """Return when the subscription is closed, and what was not settled given back."""
+        await self._closed.wait()
 
     async def _end(self, drain: float) -> None:
         waiting = [
@@ -493,11 +498,3 @@ class Subscription:
             pass
         finally:
             self._filling = False
-
-    async def _watch_lag(self) -> None:
-        while True:
-            try:
-                self._observer.lag(self.topic, self.group, await self.lag())
-            except BrokerError as error:
-                _log.debug("lag of %s is unknown: %s", self.topic, error)
-            await asyncio.sleep(_LAG_EVERY_S)

@@ -333,6 +333,40 @@ class Failing:
             async with broker.subscribe(topic, group="group") as subscription:
                 assert sorted(bodies(await harness.take(subscription, 3))) == [b"0", b"1", b"2"]
 
+    @named("C10", "Watermill TestMessageCtx")
+    async def test_close_ends_handlers(self, harness: Harness) -> None:
+        """After the drain `run` cancels handlers whose messages were given back, and lets those end that have acked."""
+        async with harness.topic("group") as (broker, topic):
+            await broker.send_many(topic, numbered(3))
+            started: set[bytes] = set()
+            ended: dict[bytes, str] = {}
+            release = asyncio.Event()
+
+            async def handle(delivery: Delivery) -> None:
+                body = delivery.message.data
+                if body == b"0":
+                    delivery.ack()
+                started.add(body)
+                try:
+                    await (release.wait() if body == b"0" else asyncio.Event().wait())
+                except asyncio.CancelledError:
+                    ended[body] = "cancelled"
+                    raise
+                ended[body] = "returned"
+
+            async with broker.subscribe(topic, group="group") as subscription:
+                runner = asyncio.create_task(subscription.run(handle))
+                await harness.until(lambda: len(started) == 3)
+                await subscription.close(drain=0.1)
+                await harness.until(lambda: len(ended) == 2)
+                assert not runner.done()
+                release.set()
+                async with asyncio.timeout(harness.patience):
+                    await runner
+            assert ended == {b"0": "returned", b"1": "cancelled", b"2": "cancelled"}
+            async with broker.subscribe(topic, group="group") as subscription:
+                assert sorted(bodies(await harness.take(subscription, 2))) == [b"1", b"2"]
+
     async def test_observer(self, harness: Harness) -> None:
         """The observer is told of everything that metrics need."""
         seen: dict[str, int] = {}
