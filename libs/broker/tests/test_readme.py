@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -24,14 +25,17 @@ _BLOCKS = _CODE.findall(_PAGE.replace(_COMING, ""))
 _PAIRS = {
     section.partition("\n")[0]: _CODE.findall(section) for section in _COMING.split("\n### ")[1:]
 }
-_PROGRAMS = [block for block in _BLOCKS if "asyncio.run(" in block]
-_CLASSES = [block for block in _BLOCKS if block not in _PROGRAMS and "\nclass " in f"\n{block}"]
-_PARTS = [block for block in _BLOCKS if block not in _PROGRAMS and block not in _CLASSES]
+_ENDLESS = [block for block in _BLOCKS if "SIGTERM" in block]
+_PROGRAMS = [block for block in _BLOCKS if "asyncio.run(" in block and block not in _ENDLESS]
+_CLASSES = [block for block in _BLOCKS if "\nclass " in f"\n{block}"]
+_PARTS = [block for block in _BLOCKS if block not in (*_PROGRAMS, *_ENDLESS, *_CLASSES)]
 
 
 def test_there_are_blocks() -> None:
     assert _PROGRAMS
     assert _PARTS
+    assert len(_ENDLESS) == 1
+    assert len(_CLASSES) == 1
 
 
 @pytest.mark.parametrize("block", _PROGRAMS)
@@ -41,6 +45,32 @@ def test_programs(block: str, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+async def test_the_service(tmp_path: Path) -> None:
+    """It handles, dead-letters, and ends in order on SIGTERM."""
+    service = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _ENDLESS[0], cwd=tmp_path, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        async with connect(f"sqlite:///{tmp_path}/broker.db") as broker:
+            await broker.ensure("orders", "billing")
+            await broker.ensure("orders.dead", "people")
+            await broker.send_many("orders", [Message(b""), Message(b"42 apples")])
+            assert service.stdout is not None
+            async with asyncio.timeout(60):
+                assert await service.stdout.readline() == b"billed b'42 apples'\n"
+            async with broker.subscribe("orders.dead", group="people") as letters:
+                async with asyncio.timeout(60):
+                    letter = await anext(aiter(letters))
+                assert letter.message.extensions["deadreason"] == "an empty order"
+                letter.ack()
+        service.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(service.wait(), 60) == 0
+    finally:
+        if service.returncode is None:
+            service.kill()
+            await service.wait()
 
 
 @pytest.mark.parametrize("block", _CLASSES)
