@@ -231,6 +231,23 @@ def test_check_believes_a_claim_check(
     assert done("tail", claims, usual, "--oldest", "-n", "1").endswith("<2,000,000 bytes>\n")
 
 
+@pytest.mark.pubsub
+def test_pubsub_tells_less(pubsub_url: str, tmp_path: Path) -> None:
+    """A question mark stands for what nobody knows, and `check` asks for a claim check."""
+    topic = f"notes-{uuid.uuid4().hex[:8]}"
+    done("ensure", pubsub_url, topic, "readers")
+    done("send", pubsub_url, topic, "--key", "k", given=b"hello")
+    assert done("tail", pubsub_url, topic, "--oldest", "-n", "1").endswith("key=k hello\n")
+    assert done("lag", pubsub_url, topic).splitlines()[1].split() == [topic, "readers", "?"]
+    (mine,) = [each for each in done("topics", pubsub_url).splitlines() if each.startswith(topic)]
+    assert mine.split()[1:] == ["1", "?", "readers"]
+    result = cli("check", pubsub_url, topic)
+    assert result.exit_code == 1
+    assert "mend it: put ?claim_check=gs://bucket/prefix into the URL" in result.stdout
+    claims = f"{pubsub_url}&claim_check={(tmp_path / 'claims').as_uri()}"
+    assert done("check", claims, topic).startswith("nothing found")
+
+
 @pytest.mark.kafka
 def test_nobody_there() -> None:
     """One line that names the address and the reason, in bounded time; not the client's own hundreds."""
