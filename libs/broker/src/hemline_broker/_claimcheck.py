@@ -73,6 +73,7 @@ class ClaimChecked:
         self._above = min(above or inner.max_message_bytes, inner.max_message_bytes)
         # What topics themselves take, where they have limits of their own; asked once for each topic in use.
         self._limits: dict[str, int] = {}
+        self._asking = asyncio.Lock()
         self._uploads = asyncio.Semaphore(_UPLOADS)
         self.capabilities = inner.capabilities
         # Bound only by what the caller allows: bodies of any size find room in an object store.
@@ -126,13 +127,16 @@ class ClaimChecked:
         """Bytes above which the body of a message to this topic is stored."""
         if not isinstance(self._inner, Limited):
             return self._above
-        if topic not in self._limits:
-            try:
-                limit = await self._inner.limit(topic)
-            except NotFound:
-                return self._above  # sending says it better
-            self._limits[topic] = min(limit or self._above, self._above)
-        return self._limits[topic]
+        if (known := self._limits.get(topic)) is not None:
+            return known
+        async with self._asking:  # many sends may begin at once
+            if topic not in self._limits:
+                try:
+                    limit = await self._inner.limit(topic)
+                except NotFound:
+                    return self._above  # sending says it better
+                self._limits[topic] = min(limit or self._above, self._above)
+            return self._limits[topic]
 
     def _heed(
         self, topic: str, results: Sequence[Receipt | BrokerError]
@@ -153,19 +157,20 @@ class ClaimChecked:
 
         `stored` gets the references by place. Returns `messages` itself when there is nothing to store.
         """
-        bound = await self._bound(topic)
-        large = [place for place, message in enumerate(messages) if _is_large(message, bound)]
-        if not large:
-            return messages
-        changed: list[Message | BrokerError] = list(messages)
         try:
             async with asyncio.timeout(timeout):
+                bound = await self._bound(topic)
+                large = [place for place, each in enumerate(messages) if _is_large(each, bound)]
+                if not large:
+                    return messages
+                changed: list[Message | BrokerError] = list(messages)
                 await asyncio.gather(
                     *(self._check_in(topic, place, messages, changed, stored) for place in large)
                 )
         except TimeoutError:
             raise Unavailable(
-                f"{len(large)} large bodies were not stored in {self._store.uri} within {timeout:g} s"
+                f"the large ones of {len(messages)} messages were not stored in {self._store.uri} "
+                f"within {timeout:g} s"
             ) from None
         return changed
 
