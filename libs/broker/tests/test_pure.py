@@ -51,6 +51,22 @@ def test_ids_of_one_moment_sort_as_they_were_made_and_differ_between_processes()
     assert ours.at(moment)[14:24] != before
 
 
+def test_what_is_done_but_not_committed_is_known() -> None:
+    part = Partition("topic", 0)
+    part.delivered(range(10, 15))
+    part.delivered([15, 17, 20])
+    part.done(10, 5)
+    part.done(17)
+    assert part.watermark == 15
+    assert part.done_in_vain() == [10, 11, 12, 13, 14, 17]
+    part.committed = 13
+    assert part.done_in_vain() == [13, 14, 17]
+    part.committed = 15
+    part.done(15)
+    assert part.watermark == 20
+    assert part.done_in_vain() == [15, 17]
+
+
 @given(
     gaps=st.lists(st.integers(1, 5), min_size=1, max_size=60),
     seed=st.integers(0, 2**32),

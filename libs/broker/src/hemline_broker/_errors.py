@@ -90,7 +90,7 @@ class AckLost(BrokerError):
     """Messages were acknowledged after another consumer had taken them over: their work may be done twice.
 
     Attributes:
-        ids: ids of the messages concerned.
+        ids: ids of the messages concerned; positions where an ack was not yet durable and the id is no longer known.
     """
 
     def __init__(self, ids: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Sequence
 
 from hemline_broker._delivery import Lease
@@ -40,7 +41,7 @@ class Partition(Lease):
     """
 
     __slots__ = (
-        "_firsts", "_spans", "asked", "committed", "enlisted", "number", "watermark",
+        "_finished", "_firsts", "_spans", "asked", "committed", "enlisted", "number", "watermark",
     )  # fmt: skip
 
     def __init__(self, topic: str, number: int) -> None:
@@ -52,6 +53,9 @@ class Partition(Lease):
         self.watermark: int | None = None
         self._spans: list[_Span] = []
         self._firsts: list[int] = []  # the first offset of each span
+        self._finished: deque[Sequence[int]] = (
+            deque()
+        )  # offsets below the watermark, until committed
 
     def delivered(self, offsets: Sequence[int]) -> None:
         """These offsets were given out; they come in ascending order."""
@@ -91,10 +95,28 @@ class Partition(Lease):
                     self.watermark = span.offsets[span.head]
                 break
             self.watermark = span.offsets[-1] + 1
+            self._finished.append(span.offsets)
             finished += 1
         if finished:
             del self._spans[:finished]
             del self._firsts[:finished]
+        self._drop_committed()
+
+    def _drop_committed(self) -> None:
+        while self._finished and self._finished[0][-1] < (self.committed or 0):
+            self._finished.popleft()
+
+    def done_in_vain(self) -> list[int]:
+        """Offsets that are done but not committed: if the partition goes now, they are delivered again elsewhere."""
+        committed = self.committed or 0
+        found = [offset for span in self._finished for offset in span if offset >= committed]
+        for span in self._spans:
+            found += [
+                offset
+                for offset, done in zip(span.offsets, span.done, strict=True)
+                if done and offset >= committed
+            ]
+        return found
 
     @property
     def dirty(self) -> bool:

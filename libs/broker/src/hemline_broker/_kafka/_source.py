@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from confluent_kafka import Message as Record
 from hemline_broker._consumer_thread import ConsumerThread
 from hemline_broker._delivery import Delivery
 from hemline_broker._driver import Sink
-from hemline_broker._errors import BrokerError, TransactionAborted
+from hemline_broker._errors import BrokerError, TransactionAborted, Unavailable
 from hemline_broker._kafka._admin import KafkaAdmin
 from hemline_broker._kafka._errors import is_denied, translate
 from hemline_broker._kafka._partition import Partition
@@ -29,6 +30,7 @@ _POLL_S = 0.02  # the longest a command waits
 _COMMIT_EVERY_S = 0.2
 _AT_ONCE = 500
 _ASK_S = 15.0
+_REBALANCE_S = 60.0
 # Pausing throws away what librdkafka has fetched, so a short lack of room is waited out instead.
 _PAUSE_AFTER_S = 0.5
 _STALE = frozenset(
@@ -79,6 +81,21 @@ class KafkaSource(ConsumerThread):
         """The thread waits on this only while it has no reason to read."""
         if self._waits:
             self._wake.set()
+
+    async def settle(self) -> Sequence[str]:
+        """Commit; in the middle of a rebalance nothing can be, so that it waits for the rebalance to end."""
+        deadline = time.monotonic() + _REBALANCE_S
+        committed: list[bool] = []
+        while not any(committed):
+            if committed:
+                if time.monotonic() > deadline:
+                    raise Unavailable(
+                        f"the group of {self._topic!r} is rebalancing since {_REBALANCE_S:g} s: acks are not durable"
+                    )
+                await asyncio.sleep(_POLL_S)
+            await self._call(lambda: committed.append(self._commit(durable=True)))
+        lost, self._lost = self._lost, []
+        return lost
 
     async def lag(self) -> int:
         """Ask the brokers."""
@@ -243,13 +260,17 @@ class KafkaSource(ConsumerThread):
     def _leave(self, unsettled: Sequence[tuple[Delivery, int]]) -> None:
         self._commit(durable=True)
 
-    def _commit(self, *, durable: bool) -> None:
-        """Commit every watermark that moved; `durable` waits for the answer and raises if there is none."""
+    def _commit(self, *, durable: bool) -> bool:
+        """Commit every watermark that moved; `durable` waits for the answer and raises if there is none.
+
+        False if it was refused because of a rebalance: it is done again after that.
+        """
         self._collect()
         self._committed_at = time.monotonic()
-        self._commit_parts([part for part in self._parts.values() if part.dirty], durable=durable)
+        dirty = [part for part in self._parts.values() if part.dirty]
+        return self._commit_parts(dirty, durable=durable)
 
-    def _commit_parts(self, parts: Sequence[Partition], *, durable: bool) -> None:
+    def _commit_parts(self, parts: Sequence[Partition], *, durable: bool) -> bool:
         marks = [
             (part, part.watermark)
             for part in parts
@@ -258,7 +279,7 @@ class KafkaSource(ConsumerThread):
             and (durable or part.asked != part.watermark)
         ]
         if not marks:
-            return
+            return True
         offsets = [TopicPartition(self._topic, part.number, mark) for part, mark in marks]
         try:
             if durable:
@@ -277,14 +298,15 @@ class KafkaSource(ConsumerThread):
             if detail.code() in _STALE:
                 # In the middle of a rebalance: what is still ours afterwards is committed then.
                 _log.info("%s: commit refused during a rebalance: %s", self._topic, detail.str())
-                return
+                return False
             if durable:
                 raise
             _log.warning("%s: %s", self._topic, translate(error, "commit"))
-            return
+            return False
         if durable:
             for part, mark in marks:
                 part.committed, part.asked = mark, None
+        return True
 
     def _on_commit(self, error: KafkaError | None, parts: Sequence[TopicPartition]) -> None:
         for each in parts:
@@ -383,6 +405,8 @@ class KafkaSource(ConsumerThread):
         for part in parts:
             part.lost = True
             self._parts.pop(part.number, None)
+            # Their ids are forgotten by now; what has no id of its own is named by its position, too.
+            self._lost += map(part.position, part.done_in_vain())
 
 
 def _offsets(run: Sequence[Record]) -> Sequence[int]:
