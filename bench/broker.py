@@ -1,13 +1,13 @@
 """The messaging library against the raw clients and its peers: throughput, idle latency, memory.
 
-    python bench/broker.py [--quick] [--kafka HOST:PORT] [--pubsub HOST:PORT] [--soak]
+    python bench/broker.py [--quick] [--kafka HOST:PORT] [--pubsub HOST:PORT] [--soak [10m]]
 
 Each body size is sent and received by every client in turn, several rounds over; ratios are taken within a round, and
 their median is shown. "cpu us" is the processor time of the client's process for a message in microseconds, which other
 work on the machine disturbs less than the rates. The broker runs on the same machine and shares its cores. Without
 `--kafka` a broker is started from Maven Central's jars where Java and Maven are there; else that half is left out, and
-said so. So it is with Pub/Sub's emulator, from the Cloud SDK. `--soak` is ten minutes of broker restarts and killed
-consumers, two with `--quick` (needs a broker that this program started).
+said so. So it is with Pub/Sub's emulator, from the Cloud SDK. `--soak 10m` asks nothing but whether messages survive:
+for that long the broker is restarted every 30 s and consumers are killed after 10 to 40 s each.
 """
 
 from __future__ import annotations
@@ -212,13 +212,32 @@ async def sqlite(count: int, found: Figures) -> None:
             found.append(("broker.sqlite.receive_per_s", received, "1/s"))
 
 
+def duration(text: str) -> float:
+    """Seconds of `90s`, `10m` or `1h`."""
+    number, unit = text[:-1], text[-1:]
+    if unit not in ("s", "m", "h") or not number.isdecimal() or not int(number):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a time such as 90s, 10m or 1h")
+    return int(number) * {"s": 1.0, "m": 60.0, "h": 3600.0}[unit]
+
+
+def show(found: Figures) -> None:
+    print()
+    for name, value, unit in found:
+        print(f"figure {name} {value:.4g} {unit}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="fewer messages and rounds")
     parser.add_argument("--kafka", metavar="HOST:PORT", help="a broker that is running")
     parser.add_argument("--pubsub", metavar="HOST:PORT", help="an emulator that is running")
     parser.add_argument(
-        "--soak", action="store_true", help="ten minutes of restarts and kills instead"
+        "--soak",
+        nargs="?",
+        const="10m",
+        type=duration,
+        metavar="TIME",
+        help="instead: restart the broker and kill consumers for so long, such as 90s or 10m (10m if not said)",
     )
     options = parser.parse_args()
     quick = options.quick
@@ -227,8 +246,8 @@ def main() -> None:
     with kafka(options.kafka) as running:
         if options.soak:
             if running is None or running[1] is None:
-                sys.exit("--soak needs a broker that this program starts")
-            soak.soak(running[0], KAFKA_SCRIPT, running[1], seconds=120 if quick else 600)
+                sys.exit("--soak needs a broker that this program starts: leave out --kafka")
+            show(soak.soak(running[0], KAFKA_SCRIPT, running[1], options.soak))
             return
         if running is not None:
             servers = running[0]
@@ -248,9 +267,7 @@ def main() -> None:
                 rounds, count = (3, 4_000) if quick else (7, 20_000)
                 asyncio.run(pubsub.compare(rounds, count, found))
         asyncio.run(sqlite(100_000 if not quick else 50_000, found))
-    print()
-    for name, value, unit in found:
-        print(f"figure {name} {value:.4g} {unit}")
+    show(found)
 
 
 if __name__ == "__main__":
