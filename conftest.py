@@ -6,6 +6,9 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,3 +97,38 @@ def pubsub_url() -> Iterator[str]:
         yield f"pubsub://hemline-test?endpoint=127.0.0.1:{port}"
     finally:
         run("down")
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real S3 server in a process of its own; yields its address."""
+    log = tmp_path_factory.mktemp("s3") / "server.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-c", _SERVER], stdout=subprocess.PIPE, stderr=output, text=True
+        )
+        try:
+            endpoint = f"http://127.0.0.1:{server.stdout.readline().strip()}"
+            deadline = time.monotonic() + 60
+            while True:
+                try:
+                    urllib.request.urlopen(f"{endpoint}/moto-api/data.json", timeout=5).close()
+                    break
+                except OSError:
+                    if time.monotonic() > deadline:
+                        raise AssertionError(log.read_text()) from None
+                    time.sleep(0.05)
+            yield endpoint
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+            server.stdout.close()
+
+
+_SERVER = """
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""

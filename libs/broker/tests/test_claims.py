@@ -8,7 +8,7 @@ import subprocess
 import sys
 import urllib.request
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -221,38 +221,18 @@ async def test_a_store_that_is_away(kafka_url: str, make: Make, tmp_path: Path) 
 
 # --- object stores -------------------------------------------------------------------------------------------
 
-_SERVER = """
-from moto.server import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import make_server
-server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
-print(server.server_port, flush=True)
-server.serve_forever()
-"""
-
 
 @pytest.fixture
-def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket of a real S3 server in a process of its own, which the environment names."""
-    with (tmp_path / "server.log").open("wb") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-c", _SERVER], stdout=subprocess.PIPE, stderr=log, text=True
-        )
-        try:
-            assert server.stdout is not None
-            port = server.stdout.readline().strip()
-            assert port, (tmp_path / "server.log").read_text()
-            endpoint = f"http://127.0.0.1:{port}"
-            bucket = urllib.request.Request(f"{endpoint}/bodies", method="PUT")
-            urllib.request.urlopen(bucket, timeout=60).close()
-            monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-            monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-            monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-            monkeypatch.setenv("AWS_REGION", "us-east-1")
-            yield "s3://bodies/claims"
-        finally:
-            server.terminate()
-            server.wait(timeout=30)
-            server.stdout.close()  # type: ignore[union-attr]
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket of a real S3 server, which the environment names."""
+    bucket = f"bodies-{uuid.uuid4().hex[:8]}"
+    made = urllib.request.Request(f"{s3_server}/{bucket}", method="PUT")
+    urllib.request.urlopen(made, timeout=60).close()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    return f"s3://{bucket}/claims"
 
 
 @pytest.mark.s3
@@ -274,7 +254,7 @@ async def test_bodies_in_s3(s3: str, tmp_path: Path) -> None:
 @pytest.mark.s3
 async def test_a_bucket_that_is_not_there(s3: str, tmp_path: Path) -> None:
     """A sender is told, and nothing is sent without its body; for a reader it is no reason for a dead letter."""
-    missing = s3.replace("bodies", "no-such-bucket")
+    missing = "s3://no-such-bucket/claims"
     harness = Harness(
         f"sqlite:///{tmp_path}/broker.db?claim_check={missing}&claim_above=100000", quiet=0.3
     )

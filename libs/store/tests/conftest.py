@@ -1,9 +1,6 @@
 import hashlib
 import json
 import os
-import subprocess
-import sys
-import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
@@ -89,41 +86,6 @@ def model_dir(tmp_path: Path) -> Callable[..., Path]:
         return directory
 
     return make
-
-
-@pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real S3 server in a process of its own; yields its address."""
-    log = tmp_path_factory.mktemp("s3") / "server.log"
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            [sys.executable, "-c", _SERVER], stdout=subprocess.PIPE, stderr=output, text=True
-        )
-        try:
-            endpoint = f"http://127.0.0.1:{server.stdout.readline().strip()}"
-            deadline = time.monotonic() + 60
-            while True:
-                try:
-                    urllib.request.urlopen(f"{endpoint}/moto-api/data.json", timeout=5).close()
-                    break
-                except OSError:
-                    if time.monotonic() > deadline:
-                        raise AssertionError(log.read_text()) from None
-                    time.sleep(0.05)
-            yield endpoint
-        finally:
-            server.terminate()
-            server.wait(timeout=30)
-            server.stdout.close()
-
-
-_SERVER = """
-from moto.server import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import make_server
-server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
-print(server.server_port, flush=True)
-server.serve_forever()
-"""
 
 
 @pytest.fixture
