@@ -74,6 +74,7 @@ def test_the_report_holds_everything_and_needs_nothing(digits: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_colour_folder(tmp_path: Path) -> None:
     card = example("colour_folder").main(tmp_path, epochs=4)
     assert card.classes == ["flower", "temple"]
@@ -86,6 +87,7 @@ def test_a_colour_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_fashion_mnist(tmp_path: Path) -> None:
     out = tmp_path / "model"
     flags = ["--epochs", "2", "--batch-size", "64", "--width", "0.5", "--out", str(out)]
@@ -125,6 +127,7 @@ sys.exit(int(accuracy < 0.5))
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_training_on_jax(digits: Path) -> None:
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
     done = subprocess.run(

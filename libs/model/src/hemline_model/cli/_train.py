@@ -81,7 +81,10 @@ def train(
     width: Annotated[
         float | None, typer.Option(help="Factor on the width of the network; 1 is the default.")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images per step.")] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Images per step. [default: 128; fewer for fewer than 1,920 images]"),
+    ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     seed: Annotated[int | None, typer.Option(help="Repeats a training exactly.")] = None,
     strict: Annotated[

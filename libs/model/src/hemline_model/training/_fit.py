@@ -73,7 +73,7 @@ def fit(
         check_network(model, data)
     if base is not None:
         base.give_weights(model, data)
-    steps_per_epoch = max(1, len(train) // settings.batch_size)
+    steps_per_epoch = max(1, len(train) // settings.images_per_step(len(train)))
     plan = Plan(
         steps=settings.epochs * steps_per_epoch,
         learning_rate=settings.learning_rate,
@@ -151,7 +151,7 @@ def shuffled_batches(
     split: Split, settings: TrainSettings, num_classes: int, step: int
 ) -> Iterator[Batch]:
     """Batches without end from `step` on: a pure function of the split, the seed and the step."""
-    size = min(settings.batch_size, len(split))
+    size = settings.images_per_step(len(split))
     per_epoch = len(split) // size
     weights = class_weights(split.labels, num_classes)
     while True:

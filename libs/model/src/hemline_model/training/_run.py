@@ -80,6 +80,7 @@ def train_to_directory(
         "metrics": result.metrics(),
         "parameters": {
             **dataclasses.asdict(settings),
+            "images_per_step": settings.images_per_step(len(data.split("train"))),
             "steps": fitted.position.step,
             "elapsed_s": round(fitted.position.elapsed_s, 1),
             "num_parameters": int(fitted.model.count_params()),

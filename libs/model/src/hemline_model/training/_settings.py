@@ -18,6 +18,8 @@ __all__ = [
 Optimizer = Literal["muon", "adamw"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
+_BATCH_SIZES, _STEPS_AN_EPOCH = (128, 64, 32, 16), 15
+
 
 def _between(settings: Any, low: float, high: float, *names: str) -> None:
     for name in names:
@@ -80,8 +82,9 @@ class TrainSettings:
     """Model directory, or name of a shipped model, to begin from instead of from nothing. Its last
     layer is used only where the classes are the same."""
 
-    batch_size: int = 128
-    """Images per step."""
+    batch_size: int | Literal["auto"] = "auto"
+    """Images per step. "auto": 128, or the half, quarter or eighth of that with which a small data set
+    makes at least 15 steps an epoch."""
 
     optimizer: Optimizer = "muon"
     """"muon" takes orthogonalised steps in the convolutions and AdamW's elsewhere; after two epochs
@@ -119,7 +122,8 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         _between(self, 1, 100_000, "epochs")
-        _between(self, 1, 65_536, "batch_size")
+        if isinstance(self.batch_size, int):
+            _between(self, 1, 65_536, "batch_size")
         _between(self, 0, 10, "learning_rate", "weight_decay")
         _between(self, 0, 0.99, "warm_up", "label_smoothing")
         _between(self, 0, 0.99999, "averaging")
@@ -127,6 +131,13 @@ class TrainSettings:
             _between(self, 1, 31_536_000, "budget_s")
         if isinstance(self.patience, int):
             _between(self, 1, 100_000, "patience")
+
+    def images_per_step(self, num_images: int) -> int:
+        """`batch_size` as a number, for a train split of `num_images`."""
+        if self.batch_size != "auto":
+            return min(self.batch_size, num_images)
+        fitting = (size for size in _BATCH_SIZES if num_images >= size * _STEPS_AN_EPOCH)
+        return min(next(fitting, _BATCH_SIZES[-1]), num_images)
 
     @property
     def patience_epochs(self) -> int | None:

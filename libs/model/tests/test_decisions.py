@@ -1,4 +1,4 @@
-"""When a training ends before its schedule: decided from the notes alone, so the same after a resume."""
+"""What is decided for a training: when it ends before its schedule, and how large its steps are."""
 
 import numpy as np
 import pytest
@@ -86,3 +86,12 @@ def test_patience_by_default(settings: TrainSettings, epochs: int | None) -> Non
 def test_no_patience_at_all() -> None:
     with pytest.raises(BadSettings, match="patience is 0; expected a value from 1 to 100000"):
         TrainSettings(patience=0)
+
+
+@pytest.mark.parametrize(
+    ("images", "size"),
+    [(60_000, 128), (1_920, 128), (1_919, 64), (500, 32), (300, 16), (40, 16), (9, 9)],
+)
+def test_a_small_data_set_has_small_batches(images: int, size: int) -> None:
+    assert TrainSettings().images_per_step(images) == size
+    assert TrainSettings(batch_size=20).images_per_step(images) == min(20, images)
