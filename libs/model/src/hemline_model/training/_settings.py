@@ -84,7 +84,8 @@ class TrainSettings:
 
     batch_size: int | Literal["auto"] = "auto"
     """Images per step. "auto": 128, or the half, quarter or eighth of that with which a small data set
-    makes at least 15 steps an epoch."""
+    makes at least 15 steps an epoch: with the first 250, 500 and 1,000 images of Fashion-MNIST 80.8,
+    82.8 and 84.5 % of 3,000 test images were right, and 74.3, 80.7 and 84.3 % with 128 (one seed)."""
 
     optimizer: Optimizer = "muon"
     """"muon" takes orthogonalised steps in the convolutions and AdamW's elsewhere; after two epochs
