@@ -1,5 +1,6 @@
 import os
 import signal
+import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -197,3 +198,29 @@ def test_children_run_this_python(module: Path) -> None:
     child = Child("which", "which", [], log=module / "which.log")
     assert child.wait(60) == 0
     assert (module / "which.log").read_text().strip() == sys.executable
+
+
+@pytest.mark.parametrize(
+    ("broker", "says"),
+    [
+        (
+            "pubsub://my-project?leese=3",
+            "unknown option leese in a pubsub URL; did you mean lease?",
+        ),
+        ("pubsub://my-project", "no credentials for Pub/Sub: "),
+    ],
+)
+def test_a_broker_that_cannot_be_used_is_one_line_before_anything_is_made(
+    broker: str, says: str, tmp_path: Path
+) -> None:
+    state, missing = tmp_path / "demo", tmp_path / "missing.json"
+    ran = subprocess.run(
+        [sys.executable, "-m", "hemline", "demo", "--plain", f"--state={state}", f"--broker={broker}"],
+        capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "GOOGLE_APPLICATION_CREDENTIALS": str(missing), "PUBSUB_EMULATOR_HOST": ""},
+    )  # fmt: skip
+    assert ran.returncode == 1
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert says in line
+    assert not state.exists()

@@ -1,5 +1,6 @@
 """The command `hemline demo`."""
 
+import asyncio
 import secrets
 from pathlib import Path
 from typing import Annotated
@@ -88,6 +89,17 @@ def demo(
         seconds=seconds,
         seed=seed,
     )
+    if broker is not None:
+        # Said once and at once, instead of by a process that is started again and again.
+        asyncio.run(_reach(broker))
     summary = run_demo(settings, Console(), plain=plain)
     if summary.problems:
         raise Failure("; ".join(summary.problems))
+
+
+async def _reach(broker: str) -> None:
+    """Raise a BrokerError unless there is such a broker."""
+    from hemline_broker import connect
+
+    async with connect(broker):
+        pass
