@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from hemline_model.cli import app
 
-WITHIN_S = 150
+WITHIN_S = 300
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
