@@ -171,9 +171,7 @@ class KafkaAdmin:
         count = await self.partitions(topic)
         parts = [TopicPartition(topic, number) for number in range(count)]
         committed = await self._committed(group, parts)
-        ends = await self._ends(parts, _LATEST)
-        starts = await self._ends(parts, _EARLIEST)
-        return sum(max(0, ends[n] - max(committed.get(n, 0), starts[n])) for n in range(count))
+        return _behind(await self._extents(parts), committed)
 
     async def topics(self) -> Sequence[TopicInfo]:
         """Every topic that is not Kafka's own, with the groups that are named after it."""
@@ -182,14 +180,22 @@ class KafkaAdmin:
             self.client.list_consumer_groups(request_timeout=_TIMEOUT_S), "list groups"
         )
         names = [group.group_id for group in groups.valid]
+        wanted = {
+            topic: [TopicPartition(topic, number) for number in range(metadata[topic])]
+            for topic in sorted(metadata)
+            if not topic.startswith("__")
+        }
+        # One request for each broker, not two for each topic: clusters have thousands.
+        extents = await self._extents([part for parts in wanted.values() for part in parts])
         found = []
-        for topic in sorted(name for name in metadata if not name.startswith("__")):
-            parts = [TopicPartition(topic, number) for number in range(metadata[topic])]
-            ends = await self._ends(parts, _LATEST)
-            starts = await self._ends(parts, _EARLIEST)
-            mine = [name[len(topic) + 1 :] for name in names if name.startswith(topic + ".")]
-            lags = {group: await self.lag(topic, f"{topic}.{group}") for group in sorted(mine)}
-            held = sum(ends[number] - starts[number] for number in ends)
+        for topic, parts in wanted.items():
+            mine = {part: extents[part] for part in parts if part in extents}
+            lags = {
+                name[len(topic) + 1 :]: _behind(mine, await self._committed(name, parts))
+                for name in sorted(names)
+                if name.startswith(topic + ".")
+            }
+            held = sum(end - start for start, end in mine.values())
             found.append(TopicInfo(topic, len(parts), held, lags))
         return found
 
@@ -247,6 +253,21 @@ class KafkaAdmin:
         except NotFound:
             return {}
 
+    async def _extents(
+        self, parts: Sequence[TopicPartition]
+    ) -> Mapping[TopicPartition, tuple[int, int]]:
+        """Partition → its first offset and the one after its last; without those that were deleted meanwhile."""
+        asked = [
+            self.client.list_offsets(dict.fromkeys(parts, spec), request_timeout=_TIMEOUT_S)
+            for spec in (_EARLIEST, _LATEST)
+        ]
+        found = {}
+        for part in parts:
+            with suppress(NotFound):
+                first, last = [await self._result(each[part], "read offsets") for each in asked]
+                found[part] = (first.offset, last.offset)
+        return found
+
     async def _ends(self, parts: Sequence[TopicPartition], spec: OffsetSpec) -> Mapping[int, int]:
         futures = self.client.list_offsets(dict.fromkeys(parts, spec), request_timeout=_TIMEOUT_S)
         return {
@@ -280,6 +301,14 @@ class KafkaAdmin:
 
     def _refusal(self, doing: str) -> Denied | None:
         return None if self._denied is None else Denied(f"cannot {doing}: {self._denied.str()}")
+
+
+def _behind(extents: Mapping[TopicPartition, tuple[int, int]], committed: Mapping[int, int]) -> int:
+    """Messages after what is committed; what was deleted is nobody's to read."""
+    return sum(
+        max(0, end - max(committed.get(part.partition, 0), start))
+        for part, (start, end) in extents.items()
+    )
 
 
 def _code(error: BrokerError) -> int | None:
