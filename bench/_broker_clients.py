@@ -160,15 +160,14 @@ async def ours_send(lap: Lap) -> None:
 
 
 async def drain(broker: Broker, lap: Lap) -> None:
-    """One message by which the clock starts, then the lap's."""
+    """One message by which the clock starts unless it runs, then the lap's."""
     group = f"g{uuid.uuid4().hex}"
     await broker.ensure(lap.topic, group, start="oldest")
     async with broker.subscribe(lap.topic, group=group, in_flight=4096) as subscription:
-        left = lap.count
-        async for batch in subscription.batches(500, wait=0):
+        left = lap.count + 1
+        async for batch in subscription.batches(500):
             if not lap.wall:
                 lap.start()
-                left += 1
             for message in batch.messages:
                 message.data  # noqa: B018 - what a reader needs at least
                 message.key  # noqa: B018
@@ -195,25 +194,30 @@ async def ours_one_by_one(lap: Lap) -> None:
         async with broker.subscribe(lap.topic, group=group) as subscription:
             handle, done = _counting(lap)
             runner = asyncio.create_task(subscription.run(handle))
-            await done.wait()
+            await done
             await subscription.settled()
             lap.stop()
             await subscription.close()
             await runner
 
 
-def _counting(lap: Lap) -> tuple[Callable[[object], Coroutine[Any, Any, None]], asyncio.Event]:
-    """A handler that starts the clock at its first message, and what it sets after the last."""
+def _counting(
+    lap: Lap,
+) -> tuple[Callable[[object], Coroutine[Any, Any, None]], asyncio.Future[None]]:
+    """A handler that starts the clock at its first message, and what it resolves after the last."""
     left = lap.count + 1
-    done = asyncio.Event()
+    done = asyncio.get_running_loop().create_future()
 
     async def handle(_: object) -> None:
         nonlocal left
-        if left > lap.count:
-            lap.start()
+        try:
+            if left > lap.count:
+                lap.start()
+        except Exception as error:  # noqa: BLE001 - a framework would log it and go on
+            done.set_exception(error)
         left -= 1
         if not left:
-            done.set()
+            done.set_result(None)
 
     return handle, done
 
@@ -310,7 +314,7 @@ async def faststream_one_by_one(lap: Lap) -> None:
 
     async with broker:
         await broker.start()
-        await done.wait()
+        await done
         lap.stop()
 
 

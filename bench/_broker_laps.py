@@ -60,7 +60,12 @@ class Stock:
     def __init__(self, servers: str) -> None:
         self._servers = servers
         self._producer = Producer(
-            {**durable(servers), "transactional.id": uuid.uuid4().hex, "linger.ms": 50}
+            {
+                **durable(servers),
+                "transactional.id": uuid.uuid4().hex,
+                "transaction.timeout.ms": 600_000,  # a client may take long to join on a busy machine
+                "linger.ms": 50,
+            }
         )
         self._producer.init_transactions(60)
 
