@@ -119,17 +119,14 @@ async def test_the_loop_over_pubsub_loses_nothing(
         *("--label-delay=3", f"--drain={PATIENCE_S}", f"--books={books}", "--corrupt=0.02"),
     )
 
-    def answered() -> int:
-        try:
-            return int(json.loads(simulator.read("/status"))["answered"])
-        except (ValueError, KeyError):
-            return 0
+    def answered(service: Service) -> int:
+        """What the simulator has got, or what this start of inference has sent."""
+        return int(json.loads(service.read("/status") or "{}").get("answered", 0))
 
-    simulator.until("answers", lambda: answered() > COUNT // 6)
+    simulator.until("answers", lambda: answered(simulator) > COUNT // 6)
     assert inference.end(signal.SIGKILL) == -signal.SIGKILL
     inference.start()
-    killed_at = answered()
-    simulator.until("answers after the kill", lambda: answered() > killed_at)
+    inference.until("answers after the kill", lambda: answered(inference) > 0)
     assert inference.end(signal.SIGTERM) == 0, inference.text()
     assert simulator.process is not None and simulator.process.poll() is None, (
         f"the stream was over before it was stopped: this has shown nothing\n{simulator.text()}"
