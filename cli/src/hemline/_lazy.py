@@ -58,6 +58,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "pin": Entry("hemline.commands.steer", "pin", "Keep one version live.", _STEER),
     "unpin": Entry("hemline.commands.steer", "unpin", "Let better versions go live again.", _STEER),
     "train": Entry("hemline_model.cli", "app", "Train a model on a data set.", _MODEL, "train"),
+    "ensemble": Entry("hemline_model.cli", "app", "Join models into one.", _MODEL, "ensemble"),
     "test": Entry("hemline_model.cli", "app", "Measure a model on a data set.", _MODEL, "test"),
     "predict": Entry(
         "hemline_model.cli", "app", "Classify image files, without a broker.", _MODEL, "predict"

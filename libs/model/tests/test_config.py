@@ -122,7 +122,7 @@ def test_what_a_configuration_file_may_say(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["train", "--config", str(config)])
     assert result.exit_code == 1
     assert result.stderr == (
-        "error: no pretrained model is called 'nowhere'; shipped: fashion-mnist\n"
+        "error: no pretrained model is called 'nowhere'; shipped: fashion-mnist, fashion-mnist-accurate\n"
     )
     config.write_text("wieghts: nowhere\n")
     result = CliRunner().invoke(app, ["train", "--config", str(config)])

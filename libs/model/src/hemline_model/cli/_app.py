@@ -1,4 +1,4 @@
-"""The commands `train`, `test`, `predict`, `export` and `inspect`."""
+"""The commands `train`, `ensemble`, `test`, `predict`, `export` and `inspect`."""
 
 import dataclasses
 import json
@@ -15,9 +15,10 @@ from hemline_model._data import Dataset, find_problems
 from hemline_model._data._folder import SUFFIXES
 from hemline_model._errors import BadImage
 from hemline_model._evaluate import evaluate
-from hemline_model._pretrained import pretrained
+from hemline_model._pretrained import model_directory, pretrained
 from hemline_model._serving import load
 from hemline_model.cli._common import EXIT_CODES, one_line_errors
+from hemline_model.cli._ensemble import ensemble
 from hemline_model.cli._train import train
 
 __all__ = ["app"]
@@ -30,10 +31,15 @@ app = typer.Typer(
     epilog=EXIT_CODES,
 )
 app.command()(train)
+app.command()(ensemble)
 
 _Model = Annotated[
-    Path | None,
-    typer.Option("--model", "-m", help="Model directory. [default: the shipped fashion-mnist]"),
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Model directory, or a shipped model by its name. [default: the shipped fashion-mnist]",
+    ),
 ]
 
 
@@ -58,7 +64,7 @@ def test(
     ] = None,
 ) -> None:
     """Measure how good a model is on labelled images."""
-    directory = model or pretrained()
+    directory = _directory(model)
     classifier = load(directory, threads=2)
     chosen = functions.chosen_split(classifier.card, data, split.value)
     result = evaluate(classifier, chosen)
@@ -115,7 +121,7 @@ def predict(
 ) -> None:
     """Say what is on images."""
     failed = 0
-    for answer in functions.predict(model or pretrained(), _image_files(images)):
+    for answer in functions.predict(_directory(model), _image_files(images)):
         failed += answer.error is not None
         if as_json:
             document = dataclasses.asdict(answer) | {"path": str(answer.path)}
@@ -126,6 +132,10 @@ def predict(
             typer.echo(f"{answer.path}  {answer.label_name}  {answer.confidence:.3f}")
     if failed:
         raise typer.Exit(1)
+
+
+def _directory(model: str | None) -> Path:
+    return pretrained() if model is None else model_directory(model)
 
 
 def _image_files(paths: list[Path]) -> Iterator[Path]:
@@ -146,7 +156,7 @@ def export(
     model: _Model = None,
 ) -> None:
     """Copy a model's serving graph (ONNX: uint8 images in, logits out) to a file."""
-    typer.echo(functions.export(model or pretrained(), out))
+    typer.echo(functions.export(_directory(model), out))
 
 
 @app.command()

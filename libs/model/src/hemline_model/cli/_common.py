@@ -9,10 +9,12 @@ from types import FrameType
 from typing import Any, TypeVar
 
 import typer
+from rich.console import Console
 
+from hemline_model._card import Card
 from hemline_model._errors import BadSettings, ModelError
 
-__all__ = ["EXIT_CODES", "StopRequest", "one_line_errors", "stop_on_signals"]
+__all__ = ["EXIT_CODES", "StopRequest", "conclude", "one_line_errors", "stop_on_signals"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,6 +24,14 @@ EXIT_CODES = (
     "Exit codes: 0 done; 1 the data, a model or an image cannot be used; 2 a flag or setting is wrong; "
     "130 or 143 stopped by Ctrl-C or SIGTERM, to go on when the same command is run again."
 )
+
+
+def conclude(console: Console, card: Card) -> None:
+    """Tell how good a model that was just made is."""
+    for name, value in card.metrics.items():
+        console.print(f"{name.replace('_', ' ')}: {value:.4f}", highlight=False)
+    if "model.int8.onnx" not in card.files:
+        console.print("no 8-bit graph: it would be more than 0.3 points worse", highlight=False)
 
 
 def one_line_errors(command: F) -> F:

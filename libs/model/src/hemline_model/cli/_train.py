@@ -10,14 +10,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from hemline_model._card import Card, read_card
+from hemline_model._card import read_card
 from hemline_model._config import parse_duration, read_config, settings_from
 from hemline_model._contract import InputContract
 from hemline_model._data import Dataset, Problem, dataset, find_problems
 from hemline_model._errors import BadDataset, BadSettings, Stopped
 from hemline_model._functions import train as train_function
 from hemline_model._pretrained import model_directory
-from hemline_model.cli._common import one_line_errors, stop_on_signals
+from hemline_model.cli._common import conclude, one_line_errors, stop_on_signals
 from hemline_model.cli._progress import Watch
 
 __all__ = ["train"]
@@ -171,7 +171,7 @@ def train(
         except Stopped as error:
             typer.echo(f"{error}: run the same command again", err=True)
             raise typer.Exit(stop.exit_code) from error
-    _conclude(console, card)
+    conclude(console, card)
     typer.echo(target)
 
 
@@ -185,13 +185,6 @@ def _introduce(console: Console, data: Dataset, problems: Sequence[Problem]) -> 
     hidden = len(problems) - _SHOWN_PROBLEMS
     if hidden > 0:
         console.print(f"  and {hidden:,} more (`hemline inspect` lists them all)", highlight=False)
-
-
-def _conclude(console: Console, card: Card) -> None:
-    for name, value in card.metrics.items():
-        console.print(f"{name.replace('_', ' ')}: {value:.4f}", highlight=False)
-    if "model.int8.onnx" not in card.files:
-        console.print("no 8-bit graph: it would be more than 0.3 points worse", highlight=False)
 
 
 def _load_builder(spec: str) -> Callable[..., Any]:

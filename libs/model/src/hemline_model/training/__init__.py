@@ -2,6 +2,7 @@
 
 from hemline_model._evaluate import calibration_error
 from hemline_model.training._calibrate import fit_temperature, predict_logits
+from hemline_model.training._ensemble import build_ensemble, ensemble_to_directory
 from hemline_model.training._export import export, load_model
 from hemline_model.training._fine_tune import fine_tune
 from hemline_model.training._fit import Builder, Fit, class_weights, fit
@@ -25,10 +26,12 @@ __all__ = [
     "Fit",
     "NetworkSettings",
     "TrainSettings",
+    "build_ensemble",
     "build_network",
     "calibration_error",
     "class_weights",
     "count_multiply_adds",
+    "ensemble_to_directory",
     "export",
     "fine_tune",
     "fit",

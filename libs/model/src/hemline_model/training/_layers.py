@@ -4,7 +4,7 @@ from typing import Any
 
 from hemline_model.training._keras import keras
 
-__all__ = ["Augment"]
+__all__ = ["Augment", "MeanLogProbability", "Mirror"]
 
 ops = keras.ops
 
@@ -100,3 +100,29 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         """Arguments to make the same layer again."""
         own = {"flip": self.flip, "shift": self.shift, "erase": self.erase, "seed": self.seed}
         return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable(package="hemline")
+class Mirror(keras.layers.Layer):  # type: ignore[misc]
+    """Images (N, height, width, channels) left to right."""
+
+    def call(self, images: Any) -> Any:
+        """Mirror them."""
+        return ops.flip(images, axis=2)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The shape of the input."""
+        return input_shape
+
+
+@keras.saving.register_keras_serializable(package="hemline")
+class MeanLogProbability(keras.layers.Layer):  # type: ignore[misc]
+    """Mean of the log-probabilities of several logits (N, K): logits of their joint opinion."""
+
+    def call(self, answers: Any) -> Any:
+        """Join a list of logits."""
+        return sum(ops.log_softmax(logits) for logits in answers) / len(answers)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of each input."""
+        return input_shape[0]

@@ -20,11 +20,11 @@ from hemline_model.training._builder import check_network
 from hemline_model.training._calibrate import Logits, fit_temperature, predict_logits
 from hemline_model.training._checkpoint import Position
 from hemline_model.training._export import check_export, export
-from hemline_model.training._fit import Builder, Fit, fingerprint_of, fit
+from hemline_model.training._fit import Builder, fingerprint_of, fit
 from hemline_model.training._network import count_multiply_adds
 from hemline_model.training._settings import TrainSettings
 
-__all__ = ["train_to_directory", "working_directory"]
+__all__ = ["check_out_dir", "publish", "train_to_directory", "working_directory"]
 
 _COMPARED = 256
 
@@ -54,8 +54,7 @@ def train_to_directory(
             the network that `build` made cannot be trained on the data or served.
         Stopped: `should_stop` returned True.
     """
-    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-        raise BadSettings(f"{out_dir} exists already; expected a new directory for the model")
+    check_out_dir(out_dir)
     if build is not None:
         network = build(data, settings)
         check_network(network, data)
@@ -72,35 +71,64 @@ def train_to_directory(
         on_progress=on_progress,
         should_stop=should_stop,
     )
-    result = _judge(fitted, data)
+    parameters = {
+        **dataclasses.asdict(settings),
+        "images_per_step": settings.images_per_step(len(data.split("train"))),
+        "steps": fitted.position.step,
+        "elapsed_s": round(fitted.position.elapsed_s, 1),
+        "num_parameters": int(fitted.model.count_params()),
+        "multiply_adds": count_multiply_adds(fitted.model),
+    }
+    return publish(fitted.model, data, parameters, out_dir, course=fitted.position)
+
+
+def check_out_dir(out_dir: Path) -> None:
+    """Check that there is room for a model directory.
+
+    Raises:
+        BadSettings: `out_dir` holds something already.
+    """
+    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+        raise BadSettings(f"{out_dir} exists already; expected a new directory for the model")
+
+
+def publish(
+    model: Any,
+    data: Dataset,
+    parameters: dict[str, Any],
+    out_dir: Path,
+    *,
+    course: Position | None = None,
+) -> Card:
+    """Calibrate on validation, look at the test split once, export, report; complete or not at all.
+
+    Raises:
+        ModelError: what would be served does not answer as the model does.
+    """
+    result = _judge(model, data)
     fields = {
         "name": data.name,
         "classes": data.classes,
         "temperature": result.temperature,
         "metrics": result.metrics(),
-        "parameters": {
-            **dataclasses.asdict(settings),
-            "images_per_step": settings.images_per_step(len(data.split("train"))),
-            "steps": fitted.position.step,
-            "elapsed_s": round(fitted.position.elapsed_s, 1),
-            "num_parameters": int(fitted.model.count_params()),
-            "multiply_adds": count_multiply_adds(fitted.model),
-        },
+        "parameters": parameters,
         "data": _describe(data),
     }
+    work = working_directory(out_dir)
     model_dir = work / "model"
     shutil.rmtree(model_dir, ignore_errors=True)
     validation = data.split("validation")
     some = np.asarray(validation.images[:_COMPARED])
-    card = export(fitted.model, fields, model_dir, samples=some, int8=validation)
-    _write_log(fitted.position, fields, model_dir / "training.jsonl")
+    card = export(model, fields, model_dir, samples=some, int8=validation)
+    if course is not None:
+        _write_log(course, fields, model_dir / "training.jsonl")
     shown = "test" if result.test is not None else "validation"
     write_report(
         model_dir / "report.html",
         card,
         result.test or result.validation,
         data.splits[shown],
-        course=fitted.position,
+        course=course,
     )
     if out_dir.exists():
         out_dir.rmdir()
@@ -127,18 +155,18 @@ class _Judgement:
         return {name: round(value, 6) for name, value in found.items()}
 
 
-def _judge(fitted: Fit, data: Dataset) -> _Judgement:
+def _judge(model: Any, data: Dataset) -> _Judgement:
     def evaluate(split: Split, logits: Logits) -> Evaluation:
         return score(logits, split, data.classes, temperature)
 
     validation = data.split("validation")
-    logits = predict_logits(fitted.model, validation.images)
+    logits = predict_logits(model, validation.images)
     temperature = fit_temperature(logits, validation.labels)
     test = data.splits.get("test")
     return _Judgement(
         temperature,
         evaluate(validation, logits),
-        evaluate(test, predict_logits(fitted.model, test.images)) if test else None,
+        evaluate(test, predict_logits(model, test.images)) if test else None,
     )
 
 

@@ -1,0 +1,86 @@
+"""Several trained models as one that is right more often, and costs as much as all of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hemline_model._card import Card, read_card
+from hemline_model._data import Dataset
+from hemline_model._errors import BadSettings
+from hemline_model._pretrained import model_directory
+from hemline_model.training._export import load_model
+from hemline_model.training._keras import keras
+from hemline_model.training._layers import MeanLogProbability, Mirror
+from hemline_model.training._network import count_multiply_adds
+from hemline_model.training._run import check_out_dir, publish
+
+__all__ = ["build_ensemble", "ensemble_to_directory"]
+
+
+def build_ensemble(members: Sequence[Any], *, views: Sequence[str] = ("plain",)) -> Any:
+    """One network that asks every member and answers with the mean of their log-probabilities.
+
+    Args:
+        members: Keras models of the same input and the same classes.
+        views: how each member sees an image: "plain", "mirrored" left to right, or both, which
+            helps where the members learned from mirrored images too.
+
+    Raises:
+        BadSettings: no members, members that do not fit together, no views or unknown ones.
+    """
+    if not members:
+        raise BadSettings("an ensemble of no models; expected one or more")
+    if not views or set(views) - {"plain", "mirrored"}:
+        raise BadSettings(f"the views are {list(views)}; expected plain, mirrored or both")
+    shapes = {(model.input_shape, model.output_shape) for model in members}
+    if len(shapes) > 1:
+        told = " and ".join(f"{taken} to {given}" for taken, given in sorted(shapes, key=str))
+        raise BadSettings(f"the members go from {told}; expected the same of all")
+    images = keras.Input(members[0].input_shape[1:], dtype="uint8", name="images")
+    seen = [Mirror()(images) if view == "mirrored" else images for view in views]
+    for number, member in enumerate(members):
+        member.name = f"member_{number}"
+    answers = [member(view) for member in members for view in seen]
+    logits = MeanLogProbability(name="logits", dtype="float32")(answers)
+    return keras.Model(images, logits, name="hemline_ensemble")
+
+
+def ensemble_to_directory(members: Sequence[str], data: Dataset, out_dir: Path) -> Card:
+    """Join model directories, or shipped models by name, into a model directory of its own.
+
+    Members are asked about the mirrored image as well where all of them were trained with mirrored
+    ones. The temperature is fitted on the validation split, and the test split is looked at once,
+    as after a training.
+
+    Raises:
+        BadSettings: `out_dir` holds something already, or the members do not fit together or to the
+            data.
+        BadModel: a member is no complete model directory.
+    """
+    check_out_dir(out_dir)
+    directories = [model_directory(member) for member in members]
+    cards = [read_card(directory) for directory in directories]
+    for member, card in zip(members, cards, strict=True):
+        if (card.classes, card.input) != (list(data.classes), data.input):
+            raise BadSettings(
+                f"{member} names {len(card.classes)} classes on {card.input} images and {data.name} has "
+                f"{len(data.classes)} on {data.input}; expected the same, in the same order"
+            )
+    mirrored = all(_mirrors(card, data) for card in cards)
+    views = ("plain", "mirrored") if mirrored else ("plain",)
+    network = build_ensemble([load_model(directory) for directory in directories], views=views)
+    parameters = {
+        "members": [
+            {"name": card.name, "sha256": card.files["model.keras"].sha256} for card in cards
+        ],
+        "views": list(views),
+        "augment": {"flip": mirrored},
+        "num_parameters": int(network.count_params()),
+        "multiply_adds": count_multiply_adds(network) * len(views),
+    }
+    return publish(network, data, parameters, out_dir)
+
+
+def _mirrors(card: Card, data: Dataset) -> bool:
+    flip = card.parameters.get("augment", {}).get("flip", False)
+    return data.mirrored if flip is None else bool(flip)
