@@ -28,8 +28,8 @@ def ensemble(
 ) -> None:
     """Join models into one that is right more often and takes as long as all of them.
 
-    Train the same data twice with another --seed and join the two. Each is asked about the mirrored
-    image too where it was trained with mirrored ones. Nothing is trained.
+    Train the same data twice with another --seed and join the two. All are asked about the
+    mirrored image too if all of them learned from mirrored ones. Nothing is trained.
     """
     from hemline_model._card import read_card
     from hemline_model._pretrained import model_directory

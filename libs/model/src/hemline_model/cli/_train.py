@@ -51,7 +51,10 @@ def train(
         typer.Option(help="Begin from this model directory, or shipped model, not from nothing."),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes over the training images. [default: 40]")
+        int | None,
+        typer.Option(
+            help="Passes over the training images. [default: 40; as many as fit with --budget]"
+        ),
     ] = None,
     patience: Annotated[
         int | None,

@@ -8,9 +8,11 @@ from hemline_model._card import Card, read_card
 from hemline_model._data import Dataset
 from hemline_model._errors import BadSettings
 from hemline_model._pretrained import model_directory
+from hemline_model.training._builder import flatten_layers
 from hemline_model.training._export import load_model
+from hemline_model.training._fit import fingerprint_of
 from hemline_model.training._keras import keras
-from hemline_model.training._layers import MeanLogProbability, Mirror
+from hemline_model.training._layers import Augment, MeanLogProbability, Mirror
 from hemline_model.training._network import count_multiply_adds
 from hemline_model.training._run import check_out_dir, publish
 
@@ -54,7 +56,7 @@ def ensemble_to_directory(members: Sequence[str], data: Dataset, out_dir: Path) 
 
     Raises:
         BadSettings: `out_dir` holds something already, or the members do not fit together or to the
-            data.
+            data, or learned from other images than its train split.
         BadModel: a member is no complete model directory.
     """
     check_out_dir(out_dir)
@@ -66,21 +68,33 @@ def ensemble_to_directory(members: Sequence[str], data: Dataset, out_dir: Path) 
                 f"{member} names {len(card.classes)} classes on {card.input} images and {data.name} has "
                 f"{len(data.classes)} on {data.input}; expected the same, in the same order"
             )
-    mirrored = all(_mirrors(card, data) for card in cards)
+        seen = card.data.get("fingerprint", {}).get("train")
+        if seen is not None and seen != fingerprint_of(data.split("train")):
+            raise BadSettings(
+                f"{member} was trained on other images than {data.name}'s train split, so that it may have "
+                "learned what it would be judged by; expected the data set it was trained on"
+            )
+    models = [load_model(directory) for directory in directories]
+    mirrored = all(_learned_mirrored(model) for model in models)
     views = ("plain", "mirrored") if mirrored else ("plain",)
-    network = build_ensemble([load_model(directory) for directory in directories], views=views)
+    network = build_ensemble(models, views=views)
     parameters = {
         "members": [
-            {"name": card.name, "sha256": card.files["model.keras"].sha256} for card in cards
+            {"name": directory.resolve().name, "sha256": card.files["model.keras"].sha256}
+            for directory, card in zip(directories, cards, strict=True)
         ],
         "views": list(views),
-        "augment": {"flip": mirrored},
         "num_parameters": int(network.count_params()),
-        "multiply_adds": count_multiply_adds(network) * len(views),
+        "multiply_adds": len(views)
+        * sum(
+            card.parameters.get("multiply_adds", count_multiply_adds(model))
+            for card, model in zip(cards, models, strict=True)
+        ),
     }
-    return publish(network, data, parameters, out_dir)
+    work = out_dir.with_name(f".{out_dir.name}.ensemble")
+    return publish(network, data, parameters, out_dir, work=work)
 
 
-def _mirrors(card: Card, data: Dataset) -> bool:
-    flip = card.parameters.get("augment", {}).get("flip", False)
-    return data.mirrored if flip is None else bool(flip)
+def _learned_mirrored(model: Any) -> bool:
+    # Not the card's word for it: a network of a user's own need not vary its images.
+    return any(isinstance(layer, Augment) and layer.flip for layer in flatten_layers(model))

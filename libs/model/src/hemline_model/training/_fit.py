@@ -75,7 +75,7 @@ def fit(
         base.give_weights(model, data)
     steps_per_epoch = max(1, len(train) // settings.images_per_step(len(train)))
     plan = Plan(
-        steps=settings.epochs * steps_per_epoch,
+        steps=settings.most_epochs * steps_per_epoch,
         learning_rate=settings.learning_rate,
         warm_up=settings.warm_up,
         weight_decay=settings.weight_decay,

@@ -79,7 +79,7 @@ def train_to_directory(
         "num_parameters": int(fitted.model.count_params()),
         "multiply_adds": count_multiply_adds(fitted.model),
     }
-    return publish(fitted.model, data, parameters, out_dir, course=fitted.position)
+    return publish(fitted.model, data, parameters, out_dir, work=work, course=fitted.position)
 
 
 def check_out_dir(out_dir: Path) -> None:
@@ -98,9 +98,12 @@ def publish(
     parameters: dict[str, Any],
     out_dir: Path,
     *,
+    work: Path,
     course: Position | None = None,
 ) -> Card:
     """Calibrate on validation, look at the test split once, export, report; complete or not at all.
+
+    `work` is where it is made, and is gone in the end.
 
     Raises:
         ModelError: what would be served does not answer as the model does.
@@ -114,7 +117,6 @@ def publish(
         "parameters": parameters,
         "data": _describe(data),
     }
-    work = working_directory(out_dir)
     model_dir = work / "model"
     shutil.rmtree(model_dir, ignore_errors=True)
     validation = data.split("validation")

@@ -18,6 +18,7 @@ __all__ = [
 Optimizer = Literal["muon", "adamw"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
+_EPOCHS, _EPOCHS_IN_A_BUDGET = 40, 1000
 _BATCH_SIZES, _STEPS_AN_EPOCH = (128, 64, 32, 16), 15
 
 
@@ -66,8 +67,9 @@ class AugmentSettings:
 class TrainSettings:
     """How a network is trained from nothing."""
 
-    epochs: int = 40
-    """Passes over the train split, when no time budget ends it before."""
+    epochs: int | None = None
+    """Passes over the train split, when no time budget ends it before. None: 40, and with a budget as
+    many as fit into it, up to 1,000."""
 
     budget_s: float | None = None
     """Seconds of training. The learning rate follows the time spent, so the result is as good as
@@ -76,7 +78,7 @@ class TrainSettings:
     patience: int | Literal["auto"] | None = "auto"
     """Epochs without a better validation accuracy after which the training ends early: the learning
     rate falls to nothing over a fifth of the steps done, and that is it. "auto": a third of `epochs`
-    (at least 5), and never when there is a time budget, which is used whole. None: never."""
+    (at least 5), and never when there is a time budget. None: never."""
 
     weights: str | None = None
     """Model directory, or name of a shipped model, to begin from instead of from nothing. Its last
@@ -122,7 +124,8 @@ class TrainSettings:
     augment: AugmentSettings = field(default_factory=AugmentSettings)
 
     def __post_init__(self) -> None:
-        _between(self, 1, 100_000, "epochs")
+        if self.epochs is not None:
+            _between(self, 1, 100_000, "epochs")
         if isinstance(self.batch_size, int):
             _between(self, 1, 65_536, "batch_size")
         _between(self, 0, 10, "learning_rate", "weight_decay")
@@ -141,11 +144,18 @@ class TrainSettings:
         return min(next(fitting, _BATCH_SIZES[-1]), num_images)
 
     @property
+    def most_epochs(self) -> int:
+        """`epochs` as a number."""
+        if self.epochs is not None:
+            return self.epochs
+        return _EPOCHS if self.budget_s is None else _EPOCHS_IN_A_BUDGET
+
+    @property
     def patience_epochs(self) -> int | None:
         """`patience` as a number of epochs."""
         if self.patience != "auto":
             return self.patience
-        return None if self.budget_s is not None else max(5, math.ceil(self.epochs / 3))
+        return None if self.budget_s is not None else max(5, math.ceil(self.most_epochs / 3))
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ class Base:
         Raises:
             BadSettings: the networks differ in more than their last layer.
         """
+        if "members" in self.card.parameters:
+            raise BadSettings(f"{self.source} is an ensemble; expected one of its members")
         mine = [layer for layer in flatten_layers(self.model) if layer.weights]
         theirs = [layer for layer in flatten_layers(model) if layer.weights]
         if len(mine) != len(theirs):
