@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from hemline_model._contract import InputContract
+from hemline_model._contract import MAX_CLASSES, InputContract
 from hemline_model._errors import BadModel
 
 __all__ = ["Card", "FileEntry", "describe_file", "read_card", "read_verified", "write_card"]
@@ -38,7 +38,7 @@ class Card(BaseModel):
 
     format: int = 1
     name: str = ""
-    classes: list[str] = Field(min_length=2, max_length=1000)
+    classes: list[str] = Field(min_length=2, max_length=MAX_CLASSES)
     input: InputContract
     temperature: float = Field(default=1.0, gt=0, le=100)
     metrics: dict[str, float | None] = Field(default_factory=dict)

@@ -4,7 +4,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["InputContract"]
+__all__ = ["MAX_CLASSES", "InputContract"]
+
+MAX_CLASSES = 1000
+"""Most classes that a model tells apart."""
 
 
 class InputContract(BaseModel):

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from hemline_model._contract import InputContract
+from hemline_model._contract import MAX_CLASSES, InputContract
 from hemline_model._data._stored import ChosenImages, JoinedImages
-from hemline_model._data._types import Dataset, Images, Split
+from hemline_model._data._types import Dataset, Images, Split, check_classes
 from hemline_model._errors import BadDataset
 from hemline_model._split import split_of
 
@@ -39,6 +39,10 @@ def assemble(
         listed = ", ".join(f"{part} {shape}" for part, shape in shapes.items())
         raise BadDataset(f"{where}: the images differ in shape ({listed}); expected one shape")
     highest = max(int(whole.labels.max()) for whole in wholes.values())
+    if not classes and highest >= MAX_CLASSES:
+        raise BadDataset(
+            f"{where} has the label {highest}; expected 0 to {MAX_CLASSES - 1}, or names for labels"
+        )
     names = list(classes) if classes else [str(number) for number in range(highest + 1)]
     if highest >= len(names):
         raise BadDataset(
@@ -46,6 +50,7 @@ def assemble(
         )
     if len(names) < 2:
         raise BadDataset(f"{where} has one class only; expected at least 2")
+    check_classes(where, names)
     height, width, channels = shapes["train"]
     try:
         contract = InputContract.model_validate(

@@ -15,7 +15,7 @@ from hemline_model._data._assemble import natural_order
 from hemline_model._data._measure import choose_contract
 from hemline_model._data._reading import Reading, quiet_pillow
 from hemline_model._data._spool import Spool
-from hemline_model._data._types import Dataset, Problem, Split
+from hemline_model._data._types import Dataset, Problem, Split, check_classes
 from hemline_model._decode import ImageArray, decode
 from hemline_model._errors import BadDataset, BadImage
 from hemline_model._split import split_of
@@ -73,6 +73,7 @@ def load_entries(entries: Iterable[Entry], name: str, where: str, how: Reading) 
             f"{where} holds {found} with readable images; expected at least 2, each a folder with "
             "its images inside"
         )
+    check_classes(where, names)
     for label in names if how.classes is None else ():
         if counts[label] < 2:
             problems.append(Problem(label, f"the class has {counts[label]} images to learn from"))

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hemline_model._contract import InputContract
+from hemline_model._contract import MAX_CLASSES, InputContract
 from hemline_model._data._assemble import choose_images, natural_order
 from hemline_model._data._measure import LOOKED_AT, Source, choose_contract
 from hemline_model._data._spool import IN_MEMORY_BYTES, Spool
-from hemline_model._data._types import Dataset, Problem, Split
+from hemline_model._data._types import Dataset, Problem, Split, check_classes
 from hemline_model._decode import ImageArray, bring_to_contract, decode
 from hemline_model._errors import BadDataset, BadImage
 from hemline_model._split import SplitName, split_of
@@ -147,9 +147,9 @@ def _check_label(label: Any, known: set[str]) -> int | str:
         raise BadImage(
             f"its label is a {type(label).__name__}; expected a class name or an index"
         ) from error
-    if number < 0 or (known and number >= len(known)):
-        highest = f" to {len(known) - 1}" if known else " or more"
-        raise BadImage(f"its label is {number}; expected 0{highest}")
+    highest = (len(known) or MAX_CLASSES) - 1
+    if not 0 <= number <= highest:
+        raise BadImage(f"its label is {number}; expected 0 to {highest}")
     return number
 
 
@@ -169,6 +169,7 @@ def _number(
         names = [str(number) for number in range(max(map(int, labels), default=-1) + 1)]
     if len(names) < 2:
         raise BadDataset(f"{name} holds {len(names)} classes; expected at least 2")
+    check_classes(name, names)
     place = {label: number for number, label in enumerate(names)}
     numbers = [place[label] if isinstance(label, str) else label for label in labels]
     return names, np.array(numbers, np.int64)

@@ -1,18 +1,18 @@
 """A data set as the rest of the library sees it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, overload, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from hemline_model._contract import InputContract
+from hemline_model._contract import MAX_CLASSES, InputContract
 from hemline_model._decode import ImageArray
 from hemline_model._errors import BadDataset
 from hemline_model._split import SplitName
 
-__all__ = ["Dataset", "Images", "Problem", "Split", "comfortable_batch"]
+__all__ = ["Dataset", "Images", "Problem", "Split", "check_classes", "comfortable_batch"]
 
 Labels = npt.NDArray[np.int64]
 
@@ -66,9 +66,29 @@ class Problem:
         return f"{self.where}: {self.what}"
 
 
+def check_classes(where: str, classes: Collection[str]) -> None:
+    """Refuse classes that no model card could hold, before anything is trained on them.
+
+    Raises:
+        BadDataset: fewer than 2, more than 1,000, or one named twice.
+    """
+    if not 2 <= len(classes) <= MAX_CLASSES:
+        count = "1 class" if len(classes) == 1 else f"{len(classes):,} classes"
+        raise BadDataset(f"{where} has {count}; expected 2 to {MAX_CLASSES:,}")
+    seen: set[str] = set()
+    for label in classes:
+        if label in seen:
+            raise BadDataset(f"{where} names the class {label!r} twice; expected each once")
+        seen.add(label)
+
+
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Named classes, the shape of the images, and up to three splits."""
+    """Named classes, the shape of the images, and up to three splits.
+
+    Raises:
+        BadDataset: fewer than 2 classes, more than 1,000, or one named twice.
+    """
 
     name: str
     classes: list[str]
@@ -77,6 +97,9 @@ class Dataset:
     problems: Sequence[Problem] = field(default=())
     mirrored: bool = True
     """Whether an image's mirror image belongs to the same class: not so for letters and digits."""
+
+    def __post_init__(self) -> None:
+        check_classes(self.name, self.classes)
 
     def split(self, name: SplitName) -> Split:
         """The samples of one split.
