@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from hemline_model._errors import MissingExtra
 from hemline_model._evaluate import Evaluation, Mistake
 
 try:
+    import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 except ImportError as error:
@@ -142,7 +144,10 @@ def _figures(figures: Sequence[Figure]) -> str:
 def _to_svg(figure: Figure) -> str:
     stream = io.StringIO()
     FigureCanvasSVG(figure)
-    figure.savefig(stream, format="svg", metadata={"Date": None})
+    # Names stay text, which the reader's browser has the glyphs for, whatever is installed here.
+    with matplotlib.rc_context({"svg.fonttype": "none"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        figure.savefig(stream, format="svg", metadata={"Date": None})
     text = stream.getvalue()
     return text[text.index("<svg") :]
 
@@ -193,8 +198,8 @@ def _matrix(evaluation: Evaluation, classes: Sequence[str]) -> Figure:
     confusion = evaluation.confusion
     share = confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(classes)), classes, rotation=90)
-    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xticks(range(len(classes)), classes, rotation=90, parse_math=False)
+    axes.set_yticks(range(len(classes)), classes, parse_math=False)
     if len(classes) <= 20:
         for (row, column), count in np.ndenumerate(confusion):
             if count:
