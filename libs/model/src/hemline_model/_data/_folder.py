@@ -45,16 +45,25 @@ class Entry:
 def load_folder(root: Path, name: str, how: Reading) -> Dataset:
     """Load `root/<class>/**/image`, or `root/<split>/<class>/**/image` with a test split of its own.
 
-    An image's id is its path below `root`. Without split folders, one image in ten (by hash of its
-    id) is kept for validation. Files that are no images are listed in `problems` and left out.
+    A folder `train` alone beside others that hold images is a class of that name. An image's id is
+    its path below `root`. Without split folders, one image in ten (by hash of its id) is kept for
+    validation. Files that are no images are listed in `problems` and left out; hidden files and
+    folders are not looked at.
 
     Raises:
         BadDataset: fewer than two classes, or no readable images.
     """
-    return load_entries(_walk(root), name, str(root), how)
+    entries, problems = _walk(root)
+    return load_entries(entries, name, str(root), how, problems)
 
 
-def load_entries(entries: Iterable[Entry], name: str, where: str, how: Reading) -> Dataset:
+def load_entries(
+    entries: Iterable[Entry],
+    name: str,
+    where: str,
+    how: Reading,
+    known_problems: Iterable[Problem] = (),
+) -> Dataset:
     """Make a data set of image files.
 
     Every file is decoded once, here, so that one which cannot be is found before the training.
@@ -62,7 +71,7 @@ def load_entries(entries: Iterable[Entry], name: str, where: str, how: Reading) 
     Raises:
         BadDataset: fewer than two classes, or no readable images.
     """
-    problems: list[Problem] = []
+    problems = list(known_problems)
     with quiet_pillow():
         readable = [entry for entry in entries if _has_header(entry, problems)]
     counts = Counter(entry.label for entry in readable if entry.split != "test")
@@ -105,27 +114,36 @@ def load_entries(entries: Iterable[Entry], name: str, where: str, how: Reading) 
     return Dataset(name, names, chosen, splits, problems)
 
 
-def _walk(root: Path) -> list[Entry]:
-    top = sorted(
-        (p for p in root.iterdir() if p.is_dir() and not _hidden(p)),
-        key=lambda p: natural_order(p.name),
-    )
+def _walk(root: Path) -> tuple[list[Entry], list[Problem]]:
+    top = sorted(_folders(root), key=lambda p: natural_order(p.name))
     layout = {p: _SPLITS[p.name.lower()] for p in top if p.name.lower() in _SPLITS}
-    entries: list[Entry] = []
-    if "train" in layout.values():
-        for folder, split in layout.items():
-            for class_folder in sorted(p for p in folder.iterdir() if p.is_dir()):
-                entries += _files(class_folder, root, split)
-    else:
-        for class_folder in top:
-            entries += _files(class_folder, root, None)
-    return entries
+    splits = set(layout.values())
+    beside = [p for p in top if p not in layout and _holds_images(p)] if "train" in splits else []
+    # One folder called train among others is more likely a vehicle than half of a division.
+    if "train" not in splits or (beside and len(splits) == 1):
+        return [entry for folder in top for entry in _files(folder, root, None)], []
+    entries = [
+        entry
+        for folder, split in layout.items()
+        for class_folder in sorted(_folders(folder))
+        for entry in _files(class_folder, root, split)
+    ]
+    left_out = "no split (train, validation or test), though it lies beside some; left out"
+    return entries, [Problem(folder.name, left_out) for folder in beside]
+
+
+def _folders(place: Path) -> list[Path]:
+    return [path for path in place.iterdir() if path.is_dir() and not _hidden(path)]
+
+
+def _holds_images(folder: Path) -> bool:
+    return any(e.path.suffix.lower() in SUFFIXES for e in _files(folder, folder, None))
 
 
 def _files(class_folder: Path, root: Path, split: str | None) -> list[Entry]:
     found = []
     for directory, folders, files in os.walk(class_folder):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not _hidden(Path(name)))
         for file in sorted(files):
             path = Path(directory, file)
             if not _hidden(path):

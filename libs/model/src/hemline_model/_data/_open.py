@@ -36,8 +36,18 @@ _SAMPLE = "fashion-mnist-sample"
 _KNOWN = {
     "fashion-mnist": ("fashion-mnist",),
     "mnist": ("mnist", "mnist.npz"),
-    "cifar10": ("cifar10", "cifar-10-batches-bin", "cifar-10-batches-py"),
-    "cifar100": ("cifar100", "cifar-100-binary", "cifar-100-python"),
+    "cifar10": (
+        "cifar10",
+        "cifar-10-batches-bin",
+        "cifar-10-batches-py",
+        "cifar-10-batches-py-target/cifar-10-batches-py",
+    ),
+    "cifar100": (
+        "cifar100",
+        "cifar-100-binary",
+        "cifar-100-python",
+        "cifar-100-python-target/cifar-100-python",
+    ),
 } | {
     f"emnist-{kind}": (f"emnist/emnist-{kind}", f"emnist-{kind}", f"gzip/emnist-{kind}")
     for kind in ("balanced", "byclass", "bymerge", "digits", "letters", "mnist")

@@ -37,7 +37,10 @@ def load_table(path: Path, name: str, how: Reading) -> Dataset:
         file_name, label_name = (row[image] or "").strip(), (row[label] or "").strip()
         if not file_name or not label_name:
             raise BadDataset(f"{path}, line {number}: the image or the label is empty")
-        target = (root / file_name).resolve()
+        target = root / file_name
+        # No file has such a name: reading it fails, and is listed, as with any other file.
+        if "\0" not in file_name:
+            target = target.resolve()
         if not target.is_relative_to(root):
             raise BadDataset(
                 f"{path}, line {number}: {file_name!r} is outside the CSV file's folder; expected "
