@@ -14,6 +14,8 @@ from hemline_model.cli import app
 from hemline_model.cli._progress import Watch
 from hemline_model.training import FineTuneSettings, TrainSettings
 
+QUOTES = "expected text: put quotes around what only looks like a number or a date"
+
 
 def test_nested_settings_from_plain_values() -> None:
     values = {"epochs": 3, "augment": {"flip": False}, "network": {"blocks": [1, 2]}}
@@ -128,6 +130,42 @@ def test_what_a_configuration_file_may_say(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["train", "--config", str(config)])
     assert result.stderr == (
         f"error: {config}: 'wieghts' is not a known key; did you mean weights?\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("data: x\nout: 2026-11-27", "out is 2026-11-27 (date); " + QUOTES),
+        ("data: x\nout: 5", f"out is 5 (int); {QUOTES}"),
+        ("data: 5", f"data is 5 (int); {QUOTES}"),
+        ("data: [1]", f"data is [1] (list); {QUOTES}"),
+        (
+            "data: x\nstrict: 'false'",
+            "strict is 'false'; expected true or false, without quotes",
+        ),
+        ("data: x\naugment: 5", "augment is 5; input should be a dictionary or an instance of"),
+    ],
+)
+def test_values_of_the_wrong_kind(tmp_path: Path, content: str, message: str) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(content)
+    result = CliRunner().invoke(app, ["train", "--config", str(config), "--flip"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {config}: {message}")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_configured_place_may_begin_at_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "taken").write_text("")
+    config = tmp_path / "c.yaml"
+    config.write_text("data: fashion-mnist-sample\nout: ~/taken\n")
+    result = CliRunner().invoke(app, ["train", "--config", str(config)])
+    assert result.stderr == (
+        f"error: {tmp_path}/taken exists already; expected a new directory for the model\n"
     )
 
 

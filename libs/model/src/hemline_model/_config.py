@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from hemline_model._errors import BadSettings
 
-__all__ = ["parse_duration", "read_config", "settings_from"]
+__all__ = ["parse_duration", "read_config", "settings_from", "take_switch", "take_text"]
 
 T = TypeVar("T")
 
@@ -75,6 +75,33 @@ def parse_duration(text: str | float) -> float:
     if match is None:
         raise BadSettings(f"{text!r} is no duration; expected a number with s, m or h, like 10m")
     return float(match[1]) * _SECONDS[match[2] or "s"]
+
+
+def take_text(values: dict[str, Any], key: str, where: str) -> str | None:
+    """Take the value of a key that is text out of `values`; None if it is not there.
+
+    Raises:
+        BadSettings: it is a number, a date or anything else that YAML knows.
+    """
+    value = values.pop(key, None)
+    if value is not None and not isinstance(value, str):
+        raise BadSettings(
+            f"{where}: {key} is {value!s} ({type(value).__name__}); expected text: put quotes around "
+            "what only looks like a number or a date"
+        )
+    return value
+
+
+def take_switch(values: dict[str, Any], key: str, where: str) -> bool:
+    """Take the value of a key that is true or false out of `values`; False if it is not there.
+
+    Raises:
+        BadSettings: it is anything else, such as text.
+    """
+    value = values.pop(key, False)
+    if not isinstance(value, bool):
+        raise BadSettings(f"{where}: {key} is {value!r}; expected true or false, without quotes")
+    return value
 
 
 def _check_keys(kind: Any, values: Mapping[str, Any], where: str) -> None:

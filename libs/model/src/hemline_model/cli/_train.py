@@ -2,8 +2,9 @@
 
 import dataclasses
 import importlib
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 from rich.console import Console
 
 from hemline_model._card import read_card
-from hemline_model._config import parse_duration, read_config, settings_from
+from hemline_model._config import parse_duration, read_config, settings_from, take_switch, take_text
 from hemline_model._contract import InputContract
 from hemline_model._data import Dataset, Problem, dataset, find_problems
 from hemline_model._errors import BadDataset, BadSettings, Stopped
@@ -115,19 +116,21 @@ def train(
     accepted = ["data", "out", "size", "budget", "strict"]
     accepted += [field.name for field in dataclasses.fields(TrainSettings)]
     values = read_config(config, accepted) if config else {}
-    source = data or values.pop("data", None)
+    where = str(config)
+    configured = {key: take_text(values, key, where) for key in ("data", "out")}
+    source = data or configured["data"]
     if not source:
         raise BadSettings("no data was named; expected `train DATA`, or `data:` in the config file")
-    values.pop("data", None)
-    target = out or Path(values.pop("out", "model"))
+    place = out or configured["out"] or "model"
+    # A shell leaves the ~ in --out=~/model, and YAML has no home directory.
+    target = Path(os.path.expanduser(place))  # noqa: PTH111 - Path.expanduser raises for ~nobody
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise BadSettings(f"{target} exists already; expected a new directory for the model")
-    values.pop("out", None)
     contract = _parse_size(size or values.pop("size", None))
     values.pop("size", None)
     time_allowed = budget or values.pop("budget", None)
     values.pop("budget", None)
-    strict = bool(values.pop("strict", False)) or strict
+    strict = take_switch(values, "strict", where) or strict
     given: dict[str, Any] = {
         "epochs": epochs,
         "budget_s": parse_duration(time_allowed) if time_allowed is not None else None,
@@ -139,8 +142,10 @@ def train(
     }
     values |= {name: value for name, value in given.items() if value is not None}
     for section, name, value in (("augment", "flip", flip), ("network", "width", width)):
-        if value is not None:
-            values[section] = {**values.get(section, {}), name: value}
+        rest = {} if values.get(section) is None else values[section]
+        # Anything else than a mapping is named when the settings are made of the values.
+        if value is not None and isinstance(rest, Mapping):
+            values[section] = {**rest, name: value}
     settings = settings_from(TrainSettings, values, str(config or "settings"))
     build = _load_builder(builder) if builder else None
     if contract is None and settings.weights:
