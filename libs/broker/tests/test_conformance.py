@@ -48,8 +48,8 @@ class TestKafka(Conformance):
             patience=90.0,
             # Another's broker is not ours to restart.
             restart=None if os.environ.get("HEMLINE_TEST_KAFKA") else restart,
-            hold=5.0,
-            short_lease="session_ms=2000&max_poll_ms=2000",
+            hold=8.0,
+            short_lease="session_ms=6000&max_poll_ms=6000",
         )
 
 
@@ -59,4 +59,4 @@ class TestPubsub(Conformance):
     def harness(self, pubsub_url: str, tmp_path: Path) -> Harness:
         # Pub/Sub carries 10 MB: the suite's largest messages need a claim check.
         claims = (tmp_path / "claims").as_uri()
-        return Harness(f"{pubsub_url}&claim_check={claims}", hold=6.0, short_lease="lease=4")
+        return Harness(f"{pubsub_url}&claim_check={claims}", hold=10.0, short_lease="lease=8")

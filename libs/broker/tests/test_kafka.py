@@ -113,7 +113,7 @@ async def test_rebalance_waits_for_what_is_in_hand(harness: Harness, protocol: s
     """C4: when a second consumer joins, deliveries in hand are finished and committed, not repeated."""
     async with (
         harness.topic("group", partitions=2) as (_, topic),
-        connect(f"{harness.url}?group_protocol={protocol}") as broker,
+        connect(f"{harness.url}?group_protocol={protocol}&session_ms=30000") as broker,
     ):
         seen: list[str] = []
         stop = asyncio.Event()
@@ -139,7 +139,8 @@ async def test_rebalance_waits_for_what_is_in_hand(harness: Harness, protocol: s
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         assert set(seen) == {message.id for message in messages}
-        # At-least-once allows repeats; a clean hand-over of at most 8 in flight makes few.
+        # At-least-once allows repeats; a clean hand-over of at most 8 in flight makes few. Not so one of a consumer
+        # whose heartbeats a busy machine kept back, hence the long session.
         assert len(seen) - 400 <= 16
 
 

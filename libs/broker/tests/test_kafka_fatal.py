@@ -53,10 +53,10 @@ async def test_many_under_way_fail_for_a_fatal_error_and_can_be_sent_again(
     harness: Harness,
 ) -> None:
     # So long a delay that they are all still with librdkafka when it happens.
-    slow = harness.with_options("linger_ms=3000")
-    async with harness.topic("group") as (_, topic), slow.connect() as broker:
-        await broker.send_many(topic, numbered(20))
-        producer = broker._driver._bulk._producer.ready()
+    slow = harness.with_options("linger_ms=10000")
+    async with harness.topic("group") as (quick, topic), slow.connect() as broker:
+        await quick.send_many(topic, numbered(20))
+        producer = broker._driver._producer_for(40)._producer.ready()
         messages = numbered(40)
         sending = asyncio.create_task(broker.send_many(topic, messages))
         await harness.until(lambda: len(producer) == 40)

@@ -57,13 +57,14 @@ class Failing:
                 loop = asyncio.get_running_loop()
                 first = await harness.one(subscription)
                 began = loop.time()
-                first.nack(delay=1.0)
+                # So long that the third message surely comes before it.
+                first.nack(delay=3.0)
                 others = await harness.take(subscription, 2)
                 assert first.message.id not in {each.message.id for each in others}
                 for delivery in others:
                     delivery.ack()
                 again = await harness.one(subscription)
-                assert loop.time() - began >= 1.0
+                assert loop.time() - began >= 3.0
                 assert again.message.id == first.message.id
 
     async def test_delayed_come_back_after_close(self, harness: Harness) -> None:
