@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,6 +12,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from hemline_broker._errors import InvalidOption
 
 T = TypeVar("T")
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 
 EXAMPLES = "kafka://host:9092, pubsub://project, sqlite:///broker.db, memory:"
 
@@ -36,25 +39,29 @@ class BrokerURL:
         Raises:
             InvalidOption: it is not one, or carries credentials.
         """
+        # No message repeats more of a URL than its scheme: a password may stand anywhere in what is no URL.
         scheme, colon, _ = url.partition(":")
         if not colon or not scheme.isalpha():
-            raise InvalidOption(f"not a broker URL: {url!r}; expected one of {EXAMPLES}")
+            shown = (
+                f"unknown scheme {scheme!r}" if _SCHEME.fullmatch(scheme) and colon else "no scheme"
+            )
+            raise InvalidOption(f"not a broker URL: {shown}; expected one of {EXAMPLES}")
         try:
             parts = urlsplit(url)
             pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-        except ValueError as error:
+        except ValueError:
             raise InvalidOption(
-                f"not a broker URL: {error}; expected one of {EXAMPLES}, with ?option=value"
+                f"not a broker URL of scheme {scheme!r}; expected one of {EXAMPLES}, with ?option=value"
             ) from None
         if "@" in parts.netloc:
             raise InvalidOption(
                 "credentials do not belong into a broker URL; set HEMLINE_KAFKA_USERNAME and HEMLINE_KAFKA_PASSWORD"
             )
         if parts.fragment:
-            raise InvalidOption(f"a broker URL has no fragment, got #{parts.fragment}")
+            raise InvalidOption("a broker URL has no fragment; write # as %23")
         options = dict(pairs)
         if len(options) != len(pairs):
-            raise InvalidOption(f"an option is given twice in {parts.query!r}")
+            raise InvalidOption("an option is given twice in the broker URL")
         return cls(scheme.lower(), unquote(parts.netloc + parts.path), options)
 
 
