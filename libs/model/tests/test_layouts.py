@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hemline_model import BadDataset, Dataset, dataset
+from hemline_model import BadDataset, Dataset, InputContract, bring_to_contract, dataset
+from hemline_model._data._idx import write_idx
 
 RNG = np.random.default_rng(0)
 
@@ -189,3 +190,30 @@ def test_a_csv_file_may_not_lead_away_by_a_null_byte(tmp_path: Path) -> None:
     path.write_text("image,label\n../a\0.png,cat\n")
     with pytest.raises(BadDataset, match="holds no classes with readable images"):
         dataset(path)
+
+
+@pytest.mark.parametrize("kind", ["npz", "npy", "idx", "cifar"])
+def test_arrays_are_brought_to_the_size_that_is_asked_for(tmp_path: Path, kind: str) -> None:
+    place, grey = tmp_path, PIXELS[:, 0, :20, :24]
+    if kind == "npz":
+        place = tmp_path / "a.npz"
+        np.savez(place, images=grey, labels=LABELS)
+    elif kind == "npy":
+        np.save(tmp_path / "images.npy", grey)
+        np.save(tmp_path / "labels.npy", LABELS)
+    elif kind == "idx":
+        write_idx(tmp_path / "train-images-idx3-ubyte.gz", grey)
+        write_idx(tmp_path / "train-labels-idx1-ubyte.gz", LABELS)
+    else:
+        place = tmp_path / "set"
+        cifar_binary(place)
+    asked = InputContract(height=16, width=40, channels=1 if kind == "cifar" else 3)
+    own, resized = dataset(place), dataset(place, asked, in_memory_bytes=1000)
+    assert own.input != asked
+    assert resized.input == asked
+    assert dataset(place, own.input).input == own.input
+    for name, split in own.splits.items():
+        expected = np.stack([bring_to_contract(image, asked) for image in split.images])
+        np.testing.assert_array_equal(resized.split(name).images[:], expected)
+        np.testing.assert_array_equal(resized.split(name).labels, split.labels)
+        assert resized.split(name).ids == split.ids

@@ -11,6 +11,7 @@ from hemline_model._data._cifar import is_cifar, load_cifar
 from hemline_model._data._folder import load_folder
 from hemline_model._data._idx import find_idx, load_idx
 from hemline_model._data._reading import Reading
+from hemline_model._data._resize import resize
 from hemline_model._data._spool import IN_MEMORY_BYTES
 from hemline_model._data._table import load_table
 from hemline_model._data._types import Dataset
@@ -74,8 +75,9 @@ def dataset(
     10,000 training images and all 10,000 test images); `fashion-mnist`, `mnist`, `emnist-letters`
     and its kin, `cifar10` and `cifar100` are looked for below the directory in `HEMLINE_DATASETS`,
     among the system's packages and in Keras's cache; nothing is downloaded. `contract` is the shape
-    to bring images of differing sizes to; chosen from the images when not given. `classes` are those
-    of a model to judge: a folder or `.csv` with images of some of them only, or few, is then enough.
+    to bring images to; when not given, that of the arrays, or one chosen from the image files.
+    `classes` are those of a model to judge: a folder or `.csv` with images of some of them only, or
+    few, is then enough.
     A split whose pixels take more than `in_memory_bytes` is read from a file as it is used: the
     `.npy` itself, or a scratch file in `TMPDIR` that everything else is decoded to once.
     `on_read(done, all)` is called for each image file.
@@ -87,6 +89,8 @@ def dataset(
 
     def open_path(path: Path, name: str) -> Dataset:
         found = _load_path(path, name, how)
+        if contract is not None:
+            found = resize(found, contract, in_memory_bytes)
         return dataclasses.replace(found, mirrored=not name.lower().startswith(_CHARACTERS))
 
     text = os.fspath(spec)
