@@ -36,7 +36,7 @@ class Partition(Lease):
         number: of the partition.
         committed: what was committed last, None if nothing was in this epoch.
         asked: a commit of this offset is on its way, None if none is.
-        enlisted: a transaction commits for it now, and nobody else may.
+        enlisted: the offset that a transaction commits for it now, while nobody else may; None if none does.
         watermark: what may be committed, None if nothing is done in this epoch.
     """
 
@@ -49,7 +49,7 @@ class Partition(Lease):
         self.number = number
         self.committed: int | None = None
         self.asked: int | None = None
-        self.enlisted = False
+        self.enlisted: int | None = None
         self.watermark: int | None = None
         self._spans: list[_Span] = []
         self._firsts: list[int] = []  # the first offset of each span

@@ -83,14 +83,15 @@ class KafkaSource(ConsumerThread):
             self._wake.set()
 
     async def settle(self) -> Sequence[str]:
-        """Commit; in the middle of a rebalance nothing can be, so that it waits for the rebalance to end."""
+        """Commit; in the middle of a rebalance or of a transaction that cannot be, so it waits for the end of that."""
         deadline = time.monotonic() + _REBALANCE_S
         committed: list[bool] = []
         while not any(committed):
             if committed:
                 if time.monotonic() > deadline:
                     raise Unavailable(
-                        f"the group of {self._topic!r} is rebalancing since {_REBALANCE_S:g} s: acks are not durable"
+                        f"the group of {self._topic!r} has been rebalancing, or in a transaction, for "
+                        f"{_REBALANCE_S:g} s: acks are not durable"
                     )
                 await asyncio.sleep(_POLL_S)
             await self._call(lambda: committed.append(self._commit(durable=True)))
@@ -263,7 +264,7 @@ class KafkaSource(ConsumerThread):
     def _commit(self, *, durable: bool) -> bool:
         """Commit every watermark that moved; `durable` waits for the answer and raises if there is none.
 
-        False if it was refused because of a rebalance: it is done again after that.
+        False if it was refused because of a rebalance, or a transaction is to end first: do it again after that.
         """
         self._collect()
         self._committed_at = time.monotonic()
@@ -271,15 +272,17 @@ class KafkaSource(ConsumerThread):
         return self._commit_parts(dirty, durable=durable)
 
     def _commit_parts(self, parts: Sequence[Partition], *, durable: bool) -> bool:
+        # What was acknowledged beside a transaction is only safe to commit once that has ended.
+        waits = durable and any(part.enlisted is not None for part in parts)
         marks = [
             (part, part.watermark)
             for part in parts
             if part.watermark is not None
-            and not part.enlisted
+            and part.enlisted is None
             and (durable or part.asked != part.watermark)
         ]
         if not marks:
-            return True
+            return not waits
         offsets = [TopicPartition(self._topic, part.number, mark) for part, mark in marks]
         try:
             if durable:
@@ -306,7 +309,7 @@ class KafkaSource(ConsumerThread):
         if durable:
             for part, mark in marks:
                 part.committed, part.asked = mark, None
-        return True
+        return not waits
 
     def _on_commit(self, error: KafkaError | None, parts: Sequence[TopicPartition]) -> None:
         for each in parts:
@@ -324,8 +327,8 @@ class KafkaSource(ConsumerThread):
         # A commit that is on its way could arrive after the transaction's and undo it.
         late = [part for part in marks if part.asked is not None]
         self._commit_parts(late, durable=True)
-        for part in marks:
-            part.enlisted = True
+        for part, mark in marks.items():
+            part.enlisted = mark
         offsets = [TopicPartition(self._topic, part.number, mark) for part, mark in marks.items()]
         return offsets, self.consumer.consumer_group_metadata()
 
@@ -352,7 +355,7 @@ class KafkaSource(ConsumerThread):
 
     def _delist(self) -> None:
         for part in self._parts.values():
-            part.enlisted = False
+            part.enlisted = None
 
     def _finish(self, deliveries: Sequence[Delivery]) -> None:
         touched: set[Partition] = set()
@@ -361,8 +364,10 @@ class KafkaSource(ConsumerThread):
                 delivery.lease.done(delivery.offset)
                 touched.add(delivery.lease)
         for part in touched:
-            part.committed = part.watermark
-            part.enlisted = False
+            # Not the watermark: what was acknowledged since is not in the transaction.
+            if part.enlisted is not None:
+                part.committed = part.enlisted
+            part.enlisted = None
 
     def _took_effect(self, deliveries: Sequence[Delivery]) -> bool:
         marks = self._marks(deliveries)
