@@ -156,6 +156,14 @@ def test_sweep(tmp_path: Path, url: str) -> None:
     assert done(*sweep) == "0 bodies of 0 bytes removed, older than 8d\n"
 
 
+def test_check_of_a_backend_without_settings_and_with_a_claim_check(
+    tmp_path: Path, url: str
+) -> None:
+    claims = f"{url}?claim_check={(tmp_path / 'claims').as_uri()}"
+    done("ensure", claims, "notes")
+    assert done("check", claims, "notes").startswith("nothing found")
+
+
 def _bodies(place: Path) -> list[Path]:
     return [path for path in place.rglob("*") if path.is_file()]
 

@@ -267,7 +267,9 @@ def test_check_names_what_loses_messages() -> None:
     problems = " ".join(each.problem + each.mend for each in judge_topic("t", bad, 1, 3, "h:1"))
     for word in ("max.message.bytes=15728640", "unclean", "retention.ms=60000", "one replica"):
         assert word in problems
-    assert judge_topic("t", {**good, "cleanup.policy": "compact"}, 3, 3, "h:1")
+    for policy in ("compact", "compact,delete", "delete,compact"):
+        (found,) = judge_topic("t", {**good, "cleanup.policy": policy}, 3, 3, "h:1")
+        assert f"cleanup.policy={policy} keeps" in found.problem
     assert judge_topic("t", {**good, "min.insync.replicas": "1"}, 3, 3, "h:1")
     small = {"message.max.bytes": "1048588", "replica.fetch.max.bytes": "1048576"}
     assert len(judge_broker("1", small, 3)) == 2

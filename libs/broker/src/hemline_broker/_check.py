@@ -115,11 +115,12 @@ def judge_topic(
                 f"{alter} retention.bytes=-1",
             )
         )
-    if settings.get("cleanup.policy", "delete") == "compact":
+    policy = settings.get("cleanup.policy", "delete")
+    if "compact" in policy:
         findings.append(
             Finding(
                 where,
-                "cleanup.policy=compact keeps only the last message of each key",
+                f"cleanup.policy={policy} keeps only the last message of each key",
                 f"{alter} cleanup.policy=delete",
             )
         )

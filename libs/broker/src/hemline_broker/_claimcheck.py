@@ -256,8 +256,8 @@ class _Checking(ClaimChecked):
         return await self._inner.settings(topics)
 
 
-class _Transacting(_Checking):
-    """Around a driver with transactions, too."""
+class _Transacting(ClaimChecked):
+    """Around a driver with transactions."""
 
     async def transact(
         self,
@@ -291,15 +291,22 @@ class _Transacting(_Checking):
             raise
 
 
+class _CheckingTransacting(_Checking, _Transacting):
+    """Around a driver with both."""
+
+
 def claim_checked(driver: Driver, claims: ClaimCheck) -> Driver:
     """The driver with a claim check in front, able to do what it can do."""
     from hemline_broker._claimstore import ClaimStore
 
-    kind: type[ClaimChecked] = ClaimChecked
-    if isinstance(driver, Transacts):
-        kind = _Transacting
-    elif isinstance(driver, Checks):
-        kind = _Checking
+    # Protocols look at names alone: each wrapper must have the methods of its driver, and no others.
+    kinds: dict[tuple[bool, bool], type[ClaimChecked]] = {
+        (False, False): ClaimChecked,
+        (True, False): _Checking,
+        (False, True): _Transacting,
+        (True, True): _CheckingTransacting,
+    }
+    kind = kinds[isinstance(driver, Checks), isinstance(driver, Transacts)]
     return kind(driver, ClaimStore(claims.uri), claims.above)
 
 
