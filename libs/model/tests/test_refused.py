@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import hemline_model as hm
 from hemline_model import BadDataset, dataset, dataset_from
@@ -50,3 +51,37 @@ def test_a_sample_with_a_label_beyond_is_left_out() -> None:
     assert [str(problem) for problem in found.problems] == [
         f"sample 80: its label is {10**15}; expected 0 to 999; left out"
     ]
+
+
+def test_a_folder_of_another_format_says_what_is_wrong(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        for number in range(2):
+            Image.fromarray(PIXELS[number]).save(tmp_path / label / f"{number}.bmp")
+    with pytest.raises(BadDataset) as caught:
+        dataset(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path} holds no classes with readable images; expected at least 2, each a folder "
+        "with its images inside; 4 problems, the first: cat/0.bmp: not a PNG, JPEG, WebP or .npy "
+        "file; left out"
+    )
+
+
+def test_samples_of_another_kind_say_what_is_wrong() -> None:
+    with pytest.raises(BadDataset) as caught:
+        dataset_from(zip(PIXELS / 255, LABELS.tolist(), strict=True))
+    assert str(caught.value) == (
+        "samples holds no usable samples; 80 problems, the first: sample 0: the array holds float64 "
+        "values; expected uint8 from 0 to 255: scale it and convert it with .astype('uint8'); left "
+        "out"
+    )
+    with pytest.raises(BadDataset) as caught:
+        dataset_from([])
+    assert str(caught.value) == "samples holds no usable samples"
+
+
+def test_a_shipped_model_is_inspected_by_name() -> None:
+    card = hm.inspect("fashion-mnist-accurate")
+    assert card == hm.read_card(hm.pretrained("fashion-mnist-accurate"))
+    with pytest.raises(BadDataset, match="there is no data set at 'fashion-mnist-accurat'"):
+        hm.inspect("fashion-mnist-accurat")

@@ -16,7 +16,7 @@ from hemline_model._data._assemble import join_splits
 from hemline_model._decode import ImageArray, decode
 from hemline_model._errors import BadDataset, BadImage, BadModel, BadSettings
 from hemline_model._evaluate import Evaluation, evaluate
-from hemline_model._pretrained import model_directory
+from hemline_model._pretrained import model_directory, pretrained, shipped_models
 from hemline_model._serving import Classifier, load
 from hemline_model._split import SplitName
 
@@ -173,13 +173,20 @@ def export(model: AnyPath, out: AnyPath) -> Path:
 def inspect(path: AnyPath) -> Card | Dataset:
     """The card of a model directory (its files verified), or the data set at a path or name.
 
+    A name that a data set and a shipped model share is that of the data set where it is installed.
+
     Raises:
         BadModel: a model directory that is incomplete or altered.
         BadDataset: neither a model nor a data set is there.
     """
     directory = Path(path)
     if not (directory / "card.json").is_file():
-        return dataset(path)
+        try:
+            return dataset(path)
+        except BadDataset:
+            if directory.exists() or os.fspath(path) not in shipped_models():
+                raise
+        directory = pretrained(os.fspath(path))
     card = read_card(directory)
     for name in card.files:
         read_verified(directory, card, name)

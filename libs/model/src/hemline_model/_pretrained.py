@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hemline_model._errors import BadModel
 
-__all__ = ["model_directory", "pretrained", "shipped_data"]
+__all__ = ["model_directory", "pretrained", "shipped_data", "shipped_models"]
 
 _PACKAGE = Path(__file__).parent
 
@@ -15,11 +15,16 @@ def pretrained(name: str = "fashion-mnist") -> Path:
     Raises:
         BadModel: no model of that name is shipped.
     """
-    root = _PACKAGE / "pretrained"
-    known = sorted(path.name for path in root.iterdir() if (path / "card.json").is_file())
+    known = shipped_models()
     if name not in known:
         raise BadModel(f"no pretrained model is called {name!r}; shipped: {', '.join(known)}")
-    return root / name
+    return _PACKAGE / "pretrained" / name
+
+
+def shipped_models() -> list[str]:
+    """Names of the models that `pretrained` knows, in order."""
+    root = _PACKAGE / "pretrained"
+    return sorted(path.name for path in root.iterdir() if (path / "card.json").is_file())
 
 
 def model_directory(spec: str) -> Path:

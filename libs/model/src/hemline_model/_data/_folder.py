@@ -15,7 +15,7 @@ from hemline_model._data._assemble import natural_order
 from hemline_model._data._measure import choose_contract
 from hemline_model._data._reading import Reading, quiet_pillow
 from hemline_model._data._spool import Spool
-from hemline_model._data._types import Dataset, Problem, Split, check_classes
+from hemline_model._data._types import Dataset, Problem, Split, check_classes, first_of
 from hemline_model._decode import ImageArray, decode
 from hemline_model._errors import BadDataset, BadImage
 from hemline_model._split import split_of
@@ -80,7 +80,7 @@ def load_entries(
         found = "1 class" if names else "no classes"
         raise BadDataset(
             f"{where} holds {found} with readable images; expected at least 2, each a folder with "
-            "its images inside"
+            f"its images inside{first_of(problems)}"
         )
     check_classes(where, names)
     for label in names if how.classes is None else ():
@@ -104,12 +104,14 @@ def load_entries(
             spool = Spool(chosen.shape, how.in_memory_bytes, expected=len(mine))
             splits[split] = _make_split(map(read, mine), index, chosen, problems, spool)
     if how.classes is not None and not any(map(len, splits.values())):
-        raise BadDataset(f"{where} holds no readable images of {', '.join(names[:5])}, …")
+        raise BadDataset(
+            f"{where} holds no readable images of {', '.join(names[:5])}, …{first_of(problems)}"
+        )
     sizes = [len(splits.get(part, ())) for part in ("train", "validation")]
     if how.classes is None and not all(sizes):
         raise BadDataset(
             f"{where} holds {len(kept)} readable images: too few to keep any for validation; "
-            "expected some tens for each class"
+            f"expected some tens for each class{first_of(problems)}"
         )
     return Dataset(name, names, chosen, splits, problems)
 

@@ -15,7 +15,7 @@ from hemline_model._contract import MAX_CLASSES, InputContract
 from hemline_model._data._assemble import choose_images, natural_order
 from hemline_model._data._measure import LOOKED_AT, Source, choose_contract
 from hemline_model._data._spool import IN_MEMORY_BYTES, Spool
-from hemline_model._data._types import Dataset, Problem, Split, check_classes
+from hemline_model._data._types import Dataset, Problem, Split, check_classes, first_of
 from hemline_model._decode import ImageArray, bring_to_contract, decode
 from hemline_model._errors import BadDataset, BadImage
 from hemline_model._split import SplitName, split_of
@@ -78,6 +78,8 @@ def dataset_from(
         ids.append(sample.id or digest)
         labels.append(label)
         sides.append(sample.split or split_of(ids[-1]))
+    if not ids:
+        raise BadDataset(f"{name} holds no usable samples{first_of(problems)}")
     names, numbers = _number(labels, classes, name)
     splits = {}
     images, side = spool.images(), np.array(sides)
@@ -89,7 +91,7 @@ def dataset_from(
     if "train" not in splits or "validation" not in splits:
         raise BadDataset(
             f"{name} holds {len(ids)} usable samples: too few to keep any for validation; expected "
-            "some tens for each class"
+            f"some tens for each class{first_of(problems)}"
         )
     return Dataset(name, names, shape, splits, problems)
 

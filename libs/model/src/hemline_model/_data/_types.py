@@ -12,7 +12,15 @@ from hemline_model._decode import ImageArray
 from hemline_model._errors import BadDataset
 from hemline_model._split import SplitName
 
-__all__ = ["Dataset", "Images", "Problem", "Split", "check_classes", "comfortable_batch"]
+__all__ = [
+    "Dataset",
+    "Images",
+    "Problem",
+    "Split",
+    "check_classes",
+    "comfortable_batch",
+    "first_of",
+]
 
 Labels = npt.NDArray[np.int64]
 
@@ -64,6 +72,15 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
+
+
+def first_of(problems: Sequence[Problem]) -> str:
+    """What to add to the message that nothing usable is there; empty if nothing was left out."""
+    if not problems:
+        return ""
+    if len(problems) == 1:
+        return f"; 1 problem: {problems[0]}"
+    return f"; {len(problems):,} problems, the first: {problems[0]}"
 
 
 def check_classes(where: str, classes: Collection[str]) -> None:
