@@ -224,13 +224,23 @@ class Broker:
         return found  # type: ignore[no-any-return]
 
     async def close(self, drain: float = 0.0) -> None:
-        """Close every subscription, wait for what is being sent, disconnect. Safe to call twice."""
+        """Close every subscription, wait for what is being sent, disconnect. Safe to call twice.
+
+        Raises:
+            BrokerError: the first of the subscriptions' that could not end in good order; all is closed nevertheless.
+        """
         if self._closed:
             return
         self._closed = True
-        if self._subscriptions:
-            await asyncio.gather(*(each.close(drain) for each in list(self._subscriptions)))
-        await self._driver.close()
+        try:
+            ends = await asyncio.gather(
+                *(each.close(drain) for each in list(self._subscriptions)), return_exceptions=True
+            )
+            for end in ends:
+                if isinstance(end, BaseException):
+                    raise end
+        finally:
+            await self._driver.close()
 
     def _open(self) -> None:
         if self._closed:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -31,6 +32,7 @@ _COMMIT_EVERY_S = 0.2
 _AT_ONCE = 500
 _ASK_S = 15.0
 _REBALANCE_S = 60.0
+_LEAVE_S = 5.0  # a consumer that leaves waits no longer for a rebalance
 # Pausing throws away what librdkafka has fetched, so a short lack of room is waited out instead.
 _PAUSE_AFTER_S = 0.5
 _STALE = frozenset(
@@ -84,19 +86,32 @@ class KafkaSource(ConsumerThread):
 
     async def settle(self) -> Sequence[str]:
         """Commit; in the middle of a rebalance or of a transaction that cannot be, so it waits for the end of that."""
-        deadline = time.monotonic() + _REBALANCE_S
-        committed: list[bool] = []
-        while not any(committed):
-            if committed:
-                if time.monotonic() > deadline:
-                    raise Unavailable(
-                        f"the group of {self._topic!r} has been rebalancing, or in a transaction, for "
-                        f"{_REBALANCE_S:g} s: acks are not durable"
-                    )
-                await asyncio.sleep(_POLL_S)
-            await self._call(lambda: committed.append(self._commit(durable=True)))
+        if not await self._committed(_REBALANCE_S):
+            raise Unavailable(
+                f"the group of {self._topic!r} has been rebalancing, or in a transaction, for "
+                f"{_REBALANCE_S:g} s: acks are not durable"
+            )
         lost, self._lost = self._lost, []
         return lost
+
+    async def close(self, unsettled: Sequence[tuple[Delivery, int]]) -> Sequence[str]:
+        """Commit, waiting a little for a rebalance to end, and leave the group."""
+        try:
+            if self._thread.ident is not None and not self._ended:
+                await self._committed(_LEAVE_S)
+        finally:
+            lost = await super().close(unsettled)
+        return lost
+
+    async def _committed(self, patience: float) -> bool:
+        """Whether every ack so far was made durable within so many seconds."""
+        deadline = time.monotonic() + patience
+        while True:
+            found: list[bool] = []
+            await self._call(partial(self._commit_into, found))
+            if found[0] or time.monotonic() > deadline:
+                return found[0]
+            await asyncio.sleep(_POLL_S)
 
     async def lag(self) -> int:
         """Ask the brokers."""
@@ -259,7 +274,10 @@ class KafkaSource(ConsumerThread):
         self._commit(durable=True)
 
     def _leave(self, unsettled: Sequence[tuple[Delivery, int]]) -> None:
-        self._commit(durable=True)
+        """`close` has committed, and the brokers give out again what is not."""
+
+    def _commit_into(self, found: list[bool]) -> None:
+        found.append(self._commit(durable=True))
 
     def _commit(self, *, durable: bool) -> bool:
         """Commit every watermark that moved; `durable` waits for the answer and raises if there is none.
