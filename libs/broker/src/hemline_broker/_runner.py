@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from hemline_broker._delivery import HANDED, Delivery
+from hemline_broker._delivery import HANDED, WAITING, Delivery
 from hemline_broker._errors import InvalidOption, Reject
 from hemline_broker._retry import Retry
 
@@ -36,9 +36,10 @@ class Runner:
         self._retry = retry
         self._slots = asyncio.Semaphore(concurrency)
         self._by_key = by_key
-        # Key → what waits behind the delivery of that key that is being handled. Bounded by in_flight.
+        # Key → the delivery of that key that is being handled, and what waits behind it. Bounded by in_flight.
         self._busy: dict[str, deque[Delivery]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        # Each with its line: the delivery that it handles, and what waits behind that.
+        self._tasks: dict[asyncio.Task[None], deque[Delivery]] = {}
         # What each task's handler is at work on.
         self._at_work: dict[asyncio.Task[None] | None, Delivery] = {}
 
@@ -50,14 +51,19 @@ class Runner:
                 if key is not None and key in self._busy:
                     self._busy[key].append(delivery)
                     continue
+                line = deque((delivery,))
+                try:
+                    await self._slots.acquire()
+                except asyncio.CancelledError:
+                    self._put_back(line)
+                    raise
                 if key is not None:
-                    self._busy[key] = deque()
-                await self._slots.acquire()
-                self._start(delivery, key)
+                    self._busy[key] = line
+                self._start(line, key)
             if self._tasks:
                 await self._finish()
         finally:
-            for task in self._tasks:
+            for task in reversed(self._tasks):  # what is put back last is handed out first
                 task.cancel()
             if self._tasks:
                 await asyncio.wait(self._tasks)
@@ -78,41 +84,47 @@ class Runner:
             ended.cancel()
             handlers.cancel()
 
-    def _start(self, delivery: Delivery, key: str | None) -> None:
-        task = asyncio.get_running_loop().create_task(self._chain(delivery, key))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _start(self, line: deque[Delivery], key: str | None) -> None:
+        task = asyncio.get_running_loop().create_task(self._chain(line, key))
+        self._tasks[task] = line
+        # Not in the task: one that is cancelled before it begins runs none of its code.
+        task.add_done_callback(lambda task: self._put_back(self._tasks.pop(task)))
 
-    async def _chain(self, delivery: Delivery, key: str | None) -> None:
-        """Handle a delivery and, holding one slot, all that queued behind it for its key."""
+    def _put_back(self, line: deque[Delivery]) -> None:
+        """Let others have what a cancelled task leaves."""
+        self._subscription.rewind(line, (HANDED, WAITING))
+
+    async def _chain(self, line: deque[Delivery], key: str | None) -> None:
+        """Handle, holding one slot, a delivery and all that queued behind it for its key."""
         try:
-            await self._handle(delivery, in_place=key is not None)
-            while key is not None and self._busy[key]:
-                await self._handle(self._busy[key].popleft(), in_place=True)
+            while line:
+                await self._handle(line, in_place=key is not None)
         finally:
             if key is not None:
                 del self._busy[key]
             self._slots.release()
 
-    async def _handle(self, delivery: Delivery, *, in_place: bool) -> None:
-        current = delivery
+    async def _handle(self, line: deque[Delivery], *, in_place: bool) -> None:
+        """Handle the first of a line, which stays in it until that has an end."""
         while True:
+            current = line[0]
             problem = await self._call(current)
             if problem is None:
-                return
+                break
             delay = self._retry.delay_after(current.failures + 1)
             if not in_place or self._retry.exhausted(current.failures + 1):
                 self._subscription.nack(current, delay, problem)
-                return
+                break
             # Others of the key must not overtake: keep the place, but not the slot, while waiting.
-            current = self._subscription.again(current)
+            line[0] = self._subscription.again(current)
             self._slots.release()
             try:
                 await asyncio.sleep(delay)
             finally:
                 await self._slots.acquire()
-            if not self._subscription.hand_out(current):
-                return
+            if not self._subscription.hand_out(line[0]):
+                break
+        line.popleft()
 
     async def _call(self, delivery: Delivery) -> str | None:
         """Run the handler; None when the delivery is settled, else what went wrong."""
@@ -125,7 +137,11 @@ class Runner:
             await self._handler(delivery)
         except Reject as reject:
             delivery.reject(reject.reason)
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises means: again
+        except (Exception, asyncio.CancelledError) as error:
+            # Whatever a handler raises means: again. A cancellation too, if it is not meant for this task: what the
+            # handler awaited was cancelled.
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise
             _log.warning(
                 "%s: handler failed on message %s, attempt %d: %s: %s",
                 delivery.topic, delivery.message.id, delivery.attempt, type(error).__name__, error,

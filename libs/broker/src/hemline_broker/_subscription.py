@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from types import TracebackType
 from typing import Literal, Self
 
 from hemline_broker._claimsink import ClaimSink
 from hemline_broker._deadletter import Undertaker
-from hemline_broker._delivery import (
-    ENLISTED,
-    HANDED,
-    PARKED,
-    SETTLED,
-    Batch,
-    Delivery,
-)
+from hemline_broker._delivery import ENLISTED, HANDED, PARKED, SETTLED, WAITING, Batch, Delivery
 from hemline_broker._driver import Driver, Source, Start
 from hemline_broker._errors import AckLost, BrokerError, Closed, InvalidOption
 from hemline_broker._line import Limits, Line, size_of
@@ -26,6 +19,8 @@ from hemline_broker._run import Run
 from hemline_broker._runner import Runner
 
 _log = logging.getLogger(__name__)
+
+_NOT_ENTERED = "the subscription was never entered: use `async with broker.subscribe(...)`"
 
 
 class Subscription:
@@ -142,7 +137,8 @@ class Subscription:
         message goes to the dead-letter topic; when it raises anything else, it is delivered again after the delay
         of `Retry`. With `order="key"`, messages of one key are handled one after the other, retries included,
         while other keys go on; messages without a key are always independent. Handlers that outlast `close(drain)`,
-        so that others get their messages, are cancelled.
+        so that others get their messages, are cancelled; so are all when `run` is, and what they had in hand comes
+        first, to whoever reads next.
         """
         await Runner(self, handler, self._limits.retry, concurrency, order == "key").run()
 
@@ -184,11 +180,8 @@ class Subscription:
         await self._closed.wait()
 
     async def _end(self, drain: float) -> None:
-        waiting = [
-            each
-            for each in (*self._ready, *self._parked)
-            if isinstance(each, Delivery) and each.failures
-        ]
+        held = (*self._ready, *self._parked)
+        waiting = [each for each in held if isinstance(each, Delivery) and each.attempt > 1]
         self._ready.drop()
         self._news.set()
         for handle in self._parked.values():
@@ -314,12 +307,16 @@ class Subscription:
         if deliveries:
             self._observer.acked(self.topic, len(deliveries))
 
-    def rewind(self, deliveries: Sequence[Delivery]) -> None:
-        """Nothing of a transaction happened: deliver these again, before all that waits and in the same order.
+    def rewind(self, deliveries: Iterable[Delivery], states: Collection[int] = (ENLISTED,)) -> None:
+        """Deliver again, before all that waits and in the same order, what of these is in one of these states.
 
         That is no failure of the messages: what can never be processed is for the handler to reject.
         """
-        again = [self.again(each, failed=False) for each in deliveries if each.state == ENLISTED]
+        again = [
+            each if each.state == WAITING else self.again(each, failed=False)
+            for each in deliveries
+            if each.state in states
+        ]
         if not self._closing:
             self._ready.put_first(reversed(again))
             self._news.set()
@@ -388,17 +385,13 @@ class Subscription:
 
     def _loop_now(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            raise Closed(
-                "the subscription was never entered: use `async with broker.subscribe(...)`"
-            )
+            raise Closed(_NOT_ENTERED)
         return self._loop
 
     def joined(self) -> Source:
         """The source, once the subscription was entered."""
         if self._source is None:
-            raise Closed(
-                "the subscription was never entered: use `async with broker.subscribe(...)`"
-            )
+            raise Closed(_NOT_ENTERED)
         return self._source
 
     def _land(self, deliveries: Sequence[Delivery | Run], count: int) -> None:
