@@ -1,5 +1,7 @@
 """What would fail after a long training, or train on something else than meant, is refused before."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,3 +87,19 @@ def test_a_shipped_model_is_inspected_by_name() -> None:
     assert card == hm.read_card(hm.pretrained("fashion-mnist-accurate"))
     with pytest.raises(BadDataset, match="there is no data set at 'fashion-mnist-accurat'"):
         hm.inspect("fashion-mnist-accurat")
+
+
+def test_a_command_line_without_its_extra_is_one_line(tmp_path: Path) -> None:
+    # A None in sys.modules is a module that is not installed, as far as an import can tell.
+    code = (
+        "import runpy, sys; sys.modules['typer'] = None; "
+        "runpy.run_module('hemline_model', run_name='__main__')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "error: the command line needs typer: pip install 'hemline-model[cli]', or "
+        "'hemline-model[train,cli]' to train\n"
+    )

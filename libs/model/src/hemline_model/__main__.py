@@ -1,4 +1,15 @@
-"""`python -m hemline_model`: the library's own command line."""
+"""`python -m hemline_model`: the library's own command line. Extra `cli`, and `train` to train."""
+
+import sys
+
+try:
+    import rich  # noqa: F401
+    import typer  # noqa: F401
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"error: the command line needs {error.name}: pip install 'hemline-model[cli]', or "
+        "'hemline-model[train,cli]' to train"
+    )
 
 from hemline_model.cli import app
 
