@@ -46,7 +46,7 @@ def check_network(model: Any, data: Dataset) -> None:
         keras.saving.deserialize_keras_object(
             keras.saving.serialize_keras_object(model), safe_mode=True
         )
-    except Exception as error:
+    except Exception as error:  # Keras and a user's own layers raise whatever they like
         reason = str(error).strip().split("\n", 1)[0][:200]
         raise BadSettings(
             "the network cannot be saved and loaded again without running code from the file; "

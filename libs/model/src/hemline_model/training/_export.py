@@ -65,7 +65,7 @@ def check_export(model: Any) -> None:
             session = ort.InferenceSession(Path(scratch, _ONNX), providers=["CPUExecutionProvider"])
             received = session.run(None, {session.get_inputs()[0].name: samples})[0]
             _check_difference(predict_logits(model, samples), received)
-        except Exception as error:
+        except Exception as error:  # each converter raises kinds of its own
             reason = str(error).strip().split("\n", 1)[0][:200]
             raise BadSettings(f"the network cannot be exported to be served: {reason}") from error
 
