@@ -25,7 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # the package 
 
 from hemline_broker._driver import Configuration, Start, TopicInfo
 from hemline_broker._errors import BrokerError, Denied, NotFound, Unavailable
-from hemline_broker._kafka._errors import is_denied, translate
+from hemline_broker._kafka._errors import is_denied, making_a_client, translate
 from hemline_broker._kafka._group_offsets import GroupOffsets
 from hemline_broker._kafka._settings import Settings
 from hemline_broker._message import DEFAULT_MAX_MESSAGE_BYTES
@@ -53,7 +53,8 @@ class KafkaAdmin:
             "error_cb": self._note,
             "socket.connection.setup.timeout.ms": 10_000,
         }
-        self.client = AdminClient(configuration, logger=_log)
+        with making_a_client():
+            self.client = AdminClient(configuration, logger=_log)
         self._offsets = GroupOffsets(settings)
 
     def _note(self, error: KafkaError) -> None:
@@ -173,17 +174,17 @@ class KafkaAdmin:
         committed = await self._committed(group, parts)
         return _behind(await self._extents(parts), committed)
 
-    async def topics(self) -> Sequence[TopicInfo]:
-        """Every topic that is not Kafka's own, with the groups that are named after it."""
+    async def topics(self, names: Collection[str] | None) -> Sequence[TopicInfo]:
+        """Topics of these names, or all that are not Kafka's own, with the groups that are named after each."""
         metadata = await asyncio.to_thread(self._metadata)
         groups = await self._result(
             self.client.list_consumer_groups(request_timeout=_TIMEOUT_S), "list groups"
         )
-        names = [group.group_id for group in groups.valid]
+        ids = sorted(group.group_id for group in groups.valid)
         wanted = {
             topic: [TopicPartition(topic, number) for number in range(metadata[topic])]
             for topic in sorted(metadata)
-            if not topic.startswith("__")
+            if (not topic.startswith("__") if names is None else topic in names)
         }
         # One request for each broker, not two for each topic: clusters have thousands.
         extents = await self._extents([part for parts in wanted.values() for part in parts])
@@ -192,8 +193,9 @@ class KafkaAdmin:
             mine = {part: extents[part] for part in parts if part in extents}
             lags = {
                 name[len(topic) + 1 :]: _behind(mine, await self._committed(name, parts))
-                for name in sorted(names)
-                if name.startswith(topic + ".")
+                for name in ids
+                # A group has no dot: with one, it is that of a topic whose name begins like this one.
+                if name.rpartition(".")[0] == topic
             }
             held = sum(end - start for start, end in mine.values())
             found.append(TopicInfo(topic, len(parts), held, lags))

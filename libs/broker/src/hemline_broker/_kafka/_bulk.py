@@ -99,8 +99,10 @@ class BulkProducer:
             try:
                 self._produce_all(job)
             except Exception as error:  # noqa: BLE001 - whoever waits must be told, whatever it was
-                problem = BrokerError(f"cannot send: {type(error).__name__}: {error}")
-                problem.__cause__ = error
+                problem = error
+                if not isinstance(error, BrokerError):
+                    problem = BrokerError(f"cannot send: {type(error).__name__}: {error}")
+                    problem.__cause__ = error
                 self._tell(job, problem)
         left = self._producer.flush(_FLUSH_S)
         if left:
@@ -180,7 +182,7 @@ class BulkProducer:
         if not job.left:
             self._tell(job, None)
 
-    def _tell(self, job: _Job, error: BrokerError | None) -> None:
+    def _tell(self, job: _Job, error: Exception | None) -> None:
         def resolve() -> None:
             if job.future.done():
                 return

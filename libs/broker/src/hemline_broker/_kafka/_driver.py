@@ -18,11 +18,11 @@ from hemline_broker._driver import (
     Start,
     TopicInfo,
 )
-from hemline_broker._errors import BrokerError, NotFound, Unavailable
+from hemline_broker._errors import BrokerError, NotFound, TransactionAborted, Unavailable
 from hemline_broker._kafka._admin import KafkaAdmin
 from hemline_broker._kafka._bulk import BulkProducer
 from hemline_broker._kafka._producer import KafkaProducer, producer_settings, transaction_settings
-from hemline_broker._kafka._settings import Settings
+from hemline_broker._kafka._settings import Settings, check_files
 from hemline_broker._kafka._source import KafkaSource
 from hemline_broker._kafka._transactions import Transactor
 from hemline_broker._message import Message, Receipt, Receipts
@@ -117,8 +117,11 @@ class KafkaDriver:
         timeout: float,
     ) -> None:
         """One transactional producer for each group that takes part."""
-        for topic in outputs:
-            await self._must_exist(topic)
+        try:
+            for topic in outputs:
+                await self._must_exist(topic)
+        except Unavailable as error:
+            raise TransactionAborted(str(error)) from error
         mine = source if isinstance(source, KafkaSource) else None
         name = mine.group if mine is not None else "-"
         if name not in self._transactors:
@@ -136,9 +139,9 @@ class KafkaDriver:
         """Ask the brokers."""
         return bool(await self._admin.partitions(topic))
 
-    async def topics(self) -> Sequence[TopicInfo]:
-        """Everything but Kafka's own."""
-        return await self._admin.topics()
+    async def topics(self, names: Collection[str] | None = None) -> Sequence[TopicInfo]:
+        """Everything but Kafka's own, or those of these names."""
+        return await self._admin.topics(names)
 
     async def settings(self, topics: Collection[str] | None) -> Configuration:
         """Read what the operator has set."""
@@ -197,7 +200,9 @@ def group_id(topic: str, group: str) -> str:
 
 async def open_driver(url: BrokerURL, max_message_bytes: int) -> KafkaDriver:
     """A driver for a `kafka:` URL."""
-    driver = KafkaDriver(Settings.parse(url), max_message_bytes)
+    settings = Settings.parse(url)
+    check_files(settings)
+    driver = KafkaDriver(settings, max_message_bytes)
     try:
         await driver.start()
     except BaseException:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from hemline_broker._kafka._errors import translate
+from hemline_broker._kafka._errors import making_a_client, translate
 from hemline_broker._kafka._settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -88,7 +88,8 @@ class GroupOffsets:
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
             }
-            consumer = Consumer(configuration, logger=_log)
+            with making_a_client():
+                consumer = Consumer(configuration, logger=_log)
         self._consumers[group] = consumer
         while len(self._consumers) > _MOST_GROUPS:
             self._close(next(iter(self._consumers)))

@@ -14,7 +14,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from hemline_broker._errors import BrokerError, Denied, Unavailable
-from hemline_broker._kafka._errors import is_denied, translate
+from hemline_broker._kafka._errors import is_denied, making_a_client, translate
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,8 @@ class LastingProducer:
         producer = self._current
         if producer is None:
             # Not at once after the error: with credentials that lack a right it would fail again and again.
-            producer = self._current = Producer(self._configuration, logger=_log)
+            with making_a_client():
+                producer = self._current = Producer(self._configuration, logger=_log)
             self._made.set()
         return producer
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hemline_broker._errors import InvalidOption
@@ -17,11 +18,18 @@ _PROTOCOLS = {
     "sasl_plaintext": "SASL_PLAINTEXT",
     "sasl_ssl": "SASL_SSL",
 }
+_HOUR_MS = 3_600_000
+_MOST_LINGER_MS = 900_000
 _MECHANISMS = {
     "plain": "PLAIN",
     "scram-sha-256": "SCRAM-SHA-256",
     "scram-sha-512": "SCRAM-SHA-512",
     "oauthbearer": "OAUTHBEARER",
+}
+_FILES = {
+    "ssl.ca.location": "option ca (HEMLINE_KAFKA_CA_FILE)",
+    "ssl.certificate.location": "HEMLINE_KAFKA_CERT_FILE",
+    "ssl.key.location": "HEMLINE_KAFKA_KEY_FILE",
 }
 
 
@@ -63,7 +71,8 @@ class Settings:
         """Check a URL.
 
         Raises:
-            InvalidOption: no servers, an unknown option, or credentials without a mechanism.
+            InvalidOption: no servers, an unknown option, a value out of range, or credentials that do not go
+                together.
         """
         servers = url.rest.strip("/")
         if not servers:
@@ -82,9 +91,9 @@ class Settings:
                 {name: name for name in ("auto", "classic", "consumer")},
                 "classic",
             ),
-            session_ms=options.take("session_ms", int, 10_000),
-            max_poll_ms=options.take("max_poll_ms", int, 300_000),
-            linger_ms=options.take("linger_ms", float, 5.0),
+            session_ms=options.take("session_ms", _between(1, _HOUR_MS), 10_000),
+            max_poll_ms=options.take("max_poll_ms", _between(1, 24 * _HOUR_MS), 300_000),
+            linger_ms=options.take("linger_ms", _linger, 5.0),
             compression=options.choice(
                 "compression", {c: c for c in ("none", "lz4", "zstd", "gzip", "snappy")}, "none"
             ),
@@ -92,11 +101,44 @@ class Settings:
             partitions=options.take("partitions", _at_least_one, 1),
             retention_s=options.take("retention", _at_least_one, None),
             transactional_id=options.take("transactional_id", str, uuid.uuid4().hex),
-            transaction_ms=options.take("transaction_ms", int, 30_000),
+            transaction_ms=options.take("transaction_ms", _between(1_000, _HOUR_MS), 30_000),
             drain_s=options.take("drain", positive, 5.0),
         )
         options.finish()
+        if settings.session_ms > settings.max_poll_ms:
+            raise InvalidOption(
+                f"session_ms={settings.session_ms} is more than max_poll_ms={settings.max_poll_ms}; "
+                "Kafka wants it to be at most that"
+            )
         return settings
+
+
+def consumer_settings(
+    settings: Settings, group: str, max_message_bytes: int, *, modern: bool
+) -> dict[str, Any]:
+    """librdkafka's settings for a consumer whose offsets we commit ourselves."""
+    protocol: dict[str, Any] = (
+        {"group.protocol": "consumer"}
+        if modern
+        else {
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": settings.session_ms,
+            "heartbeat.interval.ms": max(settings.session_ms // 4, 200),
+        }
+    )
+    return {
+        **settings.client,
+        **protocol,
+        "group.id": group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        # A group has committed offsets before it has members; this is for what retention has deleted.
+        "auto.offset.reset": "earliest",
+        "max.poll.interval.ms": settings.max_poll_ms,
+        "fetch.message.max.bytes": max(max_message_bytes + 65_536, 1_048_576),
+        "queued.max.messages.kbytes": 65_536,
+        "fetch.queue.backoff.ms": 20,
+    }
 
 
 def _security(options: Options, environment: Mapping[str, str]) -> dict[str, Any]:
@@ -118,6 +160,7 @@ def _security(options: Options, environment: Mapping[str, str]) -> dict[str, Any
     if protocol != "PLAINTEXT":
         found["security.protocol"] = protocol
     if protocol.endswith("SSL"):
+        _check_pair(variable)
         secure = {
             "ssl.ca.location": ca or None,
             "ssl.ca.pem": None if ca else variable("CA_PEM"),
@@ -146,11 +189,48 @@ def _security(options: Options, environment: Mapping[str, str]) -> dict[str, Any
     return found
 
 
+def _check_pair(variable: Callable[[str], str | None]) -> None:
+    """The client takes a certificate alone, and fails when it is asked for it."""
+    certificate = variable("CERT_FILE") or variable("CERT_PEM")
+    key = variable("KEY_FILE") or variable("KEY_PEM")
+    if bool(certificate) != bool(key):
+        has, lacks = ("CERT", "KEY") if certificate else ("KEY", "CERT")
+        raise InvalidOption(
+            f"HEMLINE_KAFKA_{has}_FILE or _PEM is set without HEMLINE_KAFKA_{lacks}_FILE or _PEM: "
+            "a client shows its certificate and proves with the key that it is its own"
+        )
+
+
+def check_files(settings: Settings) -> None:
+    """Look for the files that are named, about which the client would speak in its own names and codes.
+
+    Raises:
+        InvalidOption: one of them cannot be read.
+    """
+    for name, ours in _FILES.items():
+        found = settings.client.get(name)
+        if found is None:
+            continue
+        path = Path(found)
+        if name == "ssl.ca.location" and (found == "probe" or path.is_dir()):
+            continue  # the client looks in the usual places, or at every file of the folder
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise InvalidOption(
+                f"{ours} {found!r}: {error.strerror}; expected a PEM file that this process may read"
+            ) from error
+
+
 def _oauth(url: str | None, client: str | None, secret: str | None) -> dict[str, Any]:
     if url is None or client is None or secret is None:
         raise InvalidOption(
             "SASL OAUTHBEARER needs HEMLINE_KAFKA_OAUTH_TOKEN_URL, HEMLINE_KAFKA_USERNAME (client id) and "
             "HEMLINE_KAFKA_PASSWORD (client secret) in the environment"
+        )
+    if not url.startswith(("https://", "http://")):
+        raise InvalidOption(
+            "HEMLINE_KAFKA_OAUTH_TOKEN_URL is no URL; expected something like https://login.example/oauth2/token"
         )
     return {
         "sasl.oauthbearer.method": "oidc",
@@ -169,3 +249,20 @@ def _at_least_one(text: str) -> int:
     if number < 1:
         raise ValueError("expected 1 or more")
     return number
+
+
+def _between(low: int, high: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        found = int(text)
+        if not low <= found <= high:
+            raise ValueError(f"expected a number from {low} to {high}")
+        return found
+
+    return number
+
+
+def _linger(text: str) -> float:
+    found = float(text)
+    if not 0 <= found <= _MOST_LINGER_MS:
+        raise ValueError(f"expected a number from 0 to {_MOST_LINGER_MS}")
+    return found
