@@ -29,7 +29,9 @@ class ConsumerThread(ABC):
         self._loop = asyncio.get_running_loop()
         self._wake = threading.Event()
         self._acks: deque[Sequence[Delivery] | Run] = deque()
-        self._lost: list[str] = []
+        # The thread adds at one end while the event loop takes from the other: each step of a deque is atomic, while
+        # with a list to be swapped, what is added during the swap would be told twice or not at all.
+        self._lost: deque[str] = deque()
         self._stopping = False
         self._ended = False
         self._calls: deque[tuple[Callable[[], object], asyncio.Future[object]]] = deque()
@@ -56,9 +58,13 @@ class ConsumerThread(ABC):
     # --- Source, on the event loop ---------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Begin; raises what the thread meets at its start."""
+        """Begin; raises what the thread meets at its start. If it is cancelled, the thread has ended with it."""
         self._thread.start()
-        await self._call(lambda: None)
+        try:
+            await self._call(lambda: None)
+        except asyncio.CancelledError:
+            await self._end()
+            raise
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Leave it to the thread, which looks often."""
@@ -71,8 +77,7 @@ class ConsumerThread(ABC):
     async def settle(self) -> Sequence[str]:
         """Make acks durable now; the ids of those that came too late."""
         await self._call(self._store_acks)
-        lost, self._lost = self._lost, []
-        return lost
+        return self._take_lost()
 
     def extend(self, delivery: Delivery, seconds: float) -> None:  # noqa: B027 - for all drivers so far
         """Nothing to do where messages are kept as long as the consumer lives."""
@@ -80,14 +85,25 @@ class ConsumerThread(ABC):
     async def close(self, unsettled: Sequence[tuple[Delivery, int]]) -> Sequence[str]:
         """End the thread in good order."""
         if self._thread.ident is None or self._ended:
-            return self._lost
+            return self._take_lost()
         try:
             await self._call(lambda: self._leave(unsettled))
         finally:
-            self._stopping = True
-            self._wake.set()
-            await asyncio.to_thread(self._thread.join)
-        return self._lost
+            await self._end()
+        return self._take_lost()
+
+    async def _end(self) -> None:
+        """Return when the thread has ended."""
+        self._stopping = True
+        self._wake.set()
+        await asyncio.to_thread(self._thread.join)
+
+    def _take_lost(self) -> Sequence[str]:
+        """The ids, not told yet, of acks that came too late."""
+        taken = []
+        while self._lost:
+            taken.append(self._lost.popleft())
+        return taken
 
     def _call(self, function: Callable[[], object]) -> asyncio.Future[object]:
         """Run something on the thread."""

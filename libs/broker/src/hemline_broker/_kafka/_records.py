@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from confluent_kafka import Message as Record
 
 from hemline_broker._attributes import CONTENT_TYPE, parse_time, to_attributes
+from hemline_broker._delivery import OVERHEAD_BYTES
 from hemline_broker._message import Message
+from hemline_broker._structured import is_structured, parse
 
 PREFIX = "ce_"
 _ID, _TYPE, _SOURCE, _TIME, _KEY = "ce_id", "ce_type", "ce_source", "ce_time", "ce_partitionkey"
 _NO_EXTENSIONS = frozenset((_ID, _TYPE, _SOURCE, _TIME, _KEY, "ce_specversion"))
+_OPENINGS = frozenset((b"{", b" ", b"\t", b"\r", b"\n"))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -52,12 +55,13 @@ def key_of(message: Message) -> bytes | None:
 class KafkaMessage(Message):
     """A message that came: its attributes are read from the record when somebody asks for them."""
 
-    __slots__ = ("_record", "_texts")
+    __slots__ = ("_body", "_record", "_texts")
 
     def __init__(self, record: Record) -> None:
         # Not the parent's: every attribute comes from the record.
         self._record = record
         self._texts: Mapping[str, str] | None = None
+        self._body: bytes | None = None
 
     def _all(self) -> Mapping[str, str]:
         """Every header that has a value; of a name that comes twice the last counts."""
@@ -69,13 +73,33 @@ class KafkaMessage(Message):
                 texts = {name: value.decode() for name, value in headers if value is not None}
             except UnicodeDecodeError:
                 texts = {name: _text(value) for name, value in headers if value is not None}
+            if is_structured(texts.get(CONTENT_TYPE)):
+                texts = self._unfolded(texts)
             self._texts = texts
         return texts
+
+    def _unfolded(self, texts: Mapping[str, str]) -> Mapping[str, str]:
+        """The headers that an event in structured mode would have in binary mode; its data is the body from here on."""
+        event = parse(texts.get(CONTENT_TYPE), self._record.value() or b"")
+        if event is None:
+            return texts
+        self._body = event.data
+        found = {name: value for name, value in texts.items() if not name.startswith(PREFIX)}
+        del found[CONTENT_TYPE]
+        if event.content_type is not None:
+            found[CONTENT_TYPE] = event.content_type
+        return found | {PREFIX + name: value for name, value in event.attributes.items()}
 
     @property
     def data(self) -> bytes:
         """The body."""
-        return self._record.value() or b""
+        body = self._record.value() or b""
+        # Only JSON can be an event in structured mode: nothing else is worth a look at the headers.
+        if body[:1] in _OPENINGS:
+            self._all()
+            if self._body is not None:
+                return self._body
+        return body
 
     @property
     def key(self) -> str | None:
@@ -95,6 +119,8 @@ class KafkaMessage(Message):
                 found = value
         if found:
             return found.decode("utf-8", "surrogateescape")
+        if inner := self._all().get(_ID):
+            return inner
         record = self._record
         return self.key or f"{record.topic()}/{record.partition()}/{record.offset()}"
 
@@ -145,3 +171,24 @@ class KafkaMessage(Message):
 
 def _text(value: bytes | str) -> str:
     return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
+
+
+def offsets_of(run: Sequence[Record]) -> Sequence[int]:
+    """Offsets of records of one partition, which ascend: a range unless compaction or a transaction left a gap."""
+    first: Any = run[0].offset()
+    last: Any = run[-1].offset()
+    if last - first + 1 == len(run):
+        return range(first, last + 1)
+    found: list[Any] = [record.offset() for record in run]
+    return found
+
+
+def fitting(sizes: Sequence[int], count: int, size: int) -> int:
+    """How many bodies of these sizes there is room for; the last may go beyond it, or the largest would never come."""
+    if len(sizes) <= count and sum(sizes) + len(sizes) * OVERHEAD_BYTES <= size:
+        return len(sizes)
+    for place, each in enumerate(sizes[:count]):
+        if size <= 0:
+            return place
+        size -= each + OVERHEAD_BYTES
+    return min(len(sizes), count)

@@ -19,10 +19,10 @@ from hemline_broker._delivery import Delivery
 from hemline_broker._driver import Sink
 from hemline_broker._errors import BrokerError, TransactionAborted, Unavailable
 from hemline_broker._kafka._admin import KafkaAdmin
-from hemline_broker._kafka._errors import is_denied, translate
+from hemline_broker._kafka._errors import is_denied, making_a_client, translate
 from hemline_broker._kafka._partition import Partition
-from hemline_broker._kafka._records import KafkaMessage
-from hemline_broker._kafka._settings import Settings
+from hemline_broker._kafka._records import KafkaMessage, fitting, offsets_of
+from hemline_broker._kafka._settings import Settings, consumer_settings
 from hemline_broker._run import Run
 
 _log = logging.getLogger(__name__)
@@ -72,10 +72,14 @@ class KafkaSource(ConsumerThread):
         self._config["on_commit"] = self._on_commit
         self._parts: dict[int, Partition] = {}
         self._committed_at = 0.0
+        self._anew = False
         self._waits = False
         self._polled_at = 0.0
-        self._paused = False
-        self._largest = 1
+        self._paused: set[int] = set()
+        # Taken from the client while there was no room for it; first in line.
+        self._held: list[Record] = []
+        # A record's size is not known before it is taken: until some are, they are as large as they may be.
+        self._largest = max_message_bytes
 
     # --- Source, on the event loop ---------------------------------------------------------------------------
 
@@ -91,8 +95,7 @@ class KafkaSource(ConsumerThread):
                 f"the group of {self._topic!r} has been rebalancing, or in a transaction, for "
                 f"{_REBALANCE_S:g} s: acks are not durable"
             )
-        lost, self._lost = self._lost, []
-        return lost
+        return self._take_lost()
 
     async def close(self, unsettled: Sequence[tuple[Delivery, int]]) -> Sequence[str]:
         """Commit, waiting a little for a rebalance to end, and leave the group."""
@@ -135,6 +138,13 @@ class KafkaSource(ConsumerThread):
         """The transaction took effect."""
         await self._call(lambda: self._finish(deliveries))
 
+    async def doubt(self, deliveries: Sequence[Delivery]) -> None:
+        """Nobody knows whether the transaction took effect: read on from where the brokers will say that it is."""
+        with suppress(
+            BrokerError
+        ):  # whoever joins after a consumer that has ended asks the brokers, too
+            await self._call(lambda: self._doubt(deliveries))
+
     async def took_effect(self, deliveries: Sequence[Delivery]) -> bool:
         """Whether the brokers have the offsets of a transaction whose end nobody saw."""
         found: list[bool] = []
@@ -151,7 +161,17 @@ class KafkaSource(ConsumerThread):
         )
 
     def _consume(self) -> None:
-        self.consumer = Consumer(self._config, logger=_log)
+        while not self._stopping:
+            self._anew = False
+            self._parts.clear()
+            self._paused.clear()
+            self._held.clear()
+            self._live()
+
+    def _live(self) -> None:
+        """The life of one consumer."""
+        with making_a_client():
+            self.consumer = Consumer(self._config, logger=_log)
         try:
             self.consumer.subscribe(
                 [self._topic],
@@ -159,10 +179,11 @@ class KafkaSource(ConsumerThread):
                 on_revoke=self._on_revoke,
                 on_lost=self._on_lost,
             )
-            while not self._stopping:
+            while not (self._stopping or self._anew):
                 self._turn()
         finally:
-            self._stopping = True  # a rebalance on the way out waits for nobody
+            # A rebalance on the way out waits for nobody, unless another life follows.
+            self._stopping = self._stopping or not self._anew
             self.consumer.close()
 
     def _turn(self) -> None:
@@ -175,28 +196,27 @@ class KafkaSource(ConsumerThread):
         count, size = self._sink.room()
         # What nobody waits for stays with librdkafka, in less memory than as objects that no cache can hold.
         if count and self._sink.idle():
-            if self._paused:
-                self._set_paused(paused=False)
+            self._resume()
             self._read(min(count, _AT_ONCE), size)
         elif self._paused or time.monotonic() - self._polled_at > _PAUSE_AFTER_S:
             # Callbacks of a rebalance come through a poll, and so does the proof of life.
-            if not (count or self._paused):
-                self._set_paused(paused=True)
-            self._read(1, size)
+            if not count:
+                self._pause()
+            self._read(min(count, 1), size)
         else:
             self._wait_for_reader()
 
     def _read(self, count: int, size: int) -> None:
-        first = self.consumer.poll(0 if self._calls else _POLL_S)
+        first = self.consumer.poll(0 if self._calls or (self._held and count) else _POLL_S)
         self._polled_at = time.monotonic()
-        if first is None:
-            return
-        records = [first]
-        # A record cannot be given back: as many more as surely fit.
-        more = min(count, size // self._largest) - 1
-        if more > 0:
-            records += self.consumer.consume(more, 0)
-        self._deliver(records)
+        if first is not None:
+            self._held.append(first)
+        # As many more as fit if they are no larger than those before them.
+        more = min(count, size // self._largest) - len(self._held)
+        if first is not None and more > 0:
+            self._held += self.consumer.consume(more, 0)
+        if self._held:
+            self._deliver(count, size)
 
     def _wait_for_reader(self) -> None:
         self._waits = True
@@ -206,13 +226,22 @@ class KafkaSource(ConsumerThread):
         self._waits = False
         self._wake.clear()
 
-    def _set_paused(self, *, paused: bool) -> None:
-        parts = self.consumer.assignment()
-        if parts:
-            (self.consumer.pause if paused else self.consumer.resume)(parts)
-        self._paused = paused
+    def _pause(self) -> None:
+        fresh = self._parts.keys() - self._paused
+        if fresh:
+            self.consumer.pause([TopicPartition(self._topic, number) for number in fresh])
+            self._paused |= fresh
 
-    def _deliver(self, records: Sequence[Record]) -> None:
+    def _resume(self) -> None:
+        # What went while it was paused is left out, and is still paused when it comes again: librdkafka remembers.
+        stopped = self._paused & self._parts.keys()
+        if stopped:
+            self.consumer.resume([TopicPartition(self._topic, number) for number in stopped])
+            self._paused -= stopped
+
+    def _deliver(self, count: int, size: int) -> None:
+        """Hand over what was taken, as far as there is room; hold back the rest."""
+        records, self._held = self._held, []
         if any(map(Record.error, records)):
             good = []
             for record in records:
@@ -228,15 +257,22 @@ class KafkaSource(ConsumerThread):
             part = self._parts.get(number) if number is not None else None
             if part is None:
                 continue  # of an assignment that has just gone
-            run = [*group]
-            offsets = _offsets(run)
-            sizes = [*map(len, run)]
-            part.delivered(offsets)
-            self._sink.put_run(
-                Run(self._topic, part, run, offsets, sizes, KafkaMessage, self._sink)
-            )
+            taken = [*group]
+            sizes = [*map(len, taken)]
             largest = max(largest, *sizes)
-        # Falls slowly, so that a stream of large messages with small ones between stays bounded.
+            fit = fitting(sizes, count, size)
+            if fit < len(taken):
+                self._held += taken[fit:]
+                taken, sizes = taken[:fit], sizes[:fit]
+            if not taken:
+                continue
+            offsets = offsets_of(taken)
+            part.delivered(offsets)
+            run = Run(self._topic, part, taken, offsets, sizes, KafkaMessage, self._sink)
+            count -= len(run)
+            size -= run.cost
+            self._sink.put_run(run)
+        # Falls slowly, so that a stream of large messages with small ones between is not misjudged again and again.
         self._largest = max(largest + 1, self._largest * 7 // 8)
 
     def _on_record_error(self, error: KafkaError) -> None:
@@ -259,7 +295,7 @@ class KafkaSource(ConsumerThread):
             acked = self._acks.popleft()
             if isinstance(acked, Run):
                 if acked.lease.lost:
-                    self._lost += [message.id for message in acked.messages]
+                    self._lost.extend([message.id for message in acked.messages])
                 elif isinstance(acked.lease, Partition):
                     acked.lease.done(acked.offsets[0], len(acked))
                 continue
@@ -387,8 +423,20 @@ class KafkaSource(ConsumerThread):
                 part.committed = part.enlisted
             part.enlisted = None
 
+    def _doubt(self, deliveries: Sequence[Delivery]) -> None:
+        # What these hold must be neither handed out nor committed: it may be done already. A consumer that begins
+        # anew is given positions by the brokers once they have ended the transaction, one way or the other.
+        held = {each.lease for each in deliveries if not each.lease.lost}
+        parts = [part for part in held if isinstance(part, Partition)]
+        self._forget(parts)
+        self._anew = bool(parts)
+
     def _took_effect(self, deliveries: Sequence[Delivery]) -> bool:
-        marks = self._marks(deliveries)
+        # Not what could be committed now: acks that came beside the transaction are not in it.
+        marks = {
+            part: mark if part.enlisted is None else part.enlisted
+            for part, mark in self._marks(deliveries).items()
+        }
         asked = [TopicPartition(self._topic, part.number) for part in marks]
         found = {part.partition: part for part in self.consumer.committed(asked, timeout=_ASK_S)}
         return all(
@@ -402,8 +450,6 @@ class KafkaSource(ConsumerThread):
         for part in parts:
             if part.topic == self._topic:
                 self._parts[part.partition] = Partition(self._topic, part.partition)
-        if self._paused and parts:
-            self._paused = False  # the new ones are not; the next turn pauses all again
 
     def _on_revoke(self, consumer: Consumer, parts: Sequence[TopicPartition]) -> None:
         going = [self._parts[p.partition] for p in parts if p.partition in self._parts]
@@ -425,46 +471,11 @@ class KafkaSource(ConsumerThread):
         self._forget([self._parts[p.partition] for p in parts if p.partition in self._parts])
 
     def _forget(self, parts: Sequence[Partition]) -> None:
+        gone = {part.number for part in parts}
+        # In place: the read that brings this call is about to add to it.
+        self._held[:] = [record for record in self._held if record.partition() not in gone]
         for part in parts:
             part.lost = True
             self._parts.pop(part.number, None)
             # Their ids are forgotten by now; what has no id of its own is named by its position, too.
-            self._lost += map(part.position, part.done_in_vain())
-
-
-def _offsets(run: Sequence[Record]) -> Sequence[int]:
-    """Offsets of records of one partition, which ascend: a range unless compaction or a transaction left a gap."""
-    first: Any = run[0].offset()
-    last: Any = run[-1].offset()
-    if last - first + 1 == len(run):
-        return range(first, last + 1)
-    found: list[Any] = [record.offset() for record in run]
-    return found
-
-
-def consumer_settings(
-    settings: Settings, group: str, max_message_bytes: int, *, modern: bool
-) -> dict[str, Any]:
-    """librdkafka's settings for a consumer whose offsets we commit ourselves."""
-    protocol: dict[str, Any] = (
-        {"group.protocol": "consumer"}
-        if modern
-        else {
-            "partition.assignment.strategy": "cooperative-sticky",
-            "session.timeout.ms": settings.session_ms,
-            "heartbeat.interval.ms": max(settings.session_ms // 4, 200),
-        }
-    )
-    return {
-        **settings.client,
-        **protocol,
-        "group.id": group,
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        # A group has committed offsets before it has members; this is for what retention has deleted.
-        "auto.offset.reset": "earliest",
-        "max.poll.interval.ms": settings.max_poll_ms,
-        "fetch.message.max.bytes": max(max_message_bytes + 65_536, 1_048_576),
-        "queued.max.messages.kbytes": 65_536,
-        "fetch.queue.backoff.ms": 20,
-    }
+            self._lost.extend(map(part.position, part.done_in_vain()))
