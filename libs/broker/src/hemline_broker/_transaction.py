@@ -78,29 +78,34 @@ async def transacting(
         )
     source = subscription.joined() if subscription is not None else None
     transaction = Transaction(limit, subscription)
-    committed = False
+
+    def conclude(work: asyncio.Future[None] | None) -> None:
+        if subscription is None:
+            return
+        if work is None or work.cancelled() or work.exception() is not None:
+            subscription.rewind(transaction.deliveries)
+        else:
+            subscription.settle_enlisted(transaction.deliveries)
+
     try:
         try:
             yield transaction
         finally:
             transaction.end()
-        if transaction.outputs or transaction.deliveries:
-            work = asyncio.ensure_future(
-                driver.transact(transaction.outputs, source, transaction.deliveries, timeout)
-            )
-            try:
-                await asyncio.shield(work)
-            except asyncio.CancelledError:
-                # Whether the deliveries come again depends on how it ends, so the end must be known.
-                await asyncio.wait((work,))
-                committed = not work.cancelled() and work.exception() is None
-                raise
-        committed = True
-    finally:
-        if subscription is not None:
-            if committed:
-                subscription.settle_enlisted(transaction.deliveries)
-            else:
-                subscription.rewind(transaction.deliveries)
+    except BaseException:
+        conclude(None)
+        raise
+    if transaction.outputs or transaction.deliveries:
+        work = asyncio.ensure_future(
+            driver.transact(transaction.outputs, source, transaction.deliveries, timeout)
+        )
+        # Whether the deliveries come again depends on how it ends and on nothing else: not on whoever waits for it,
+        # who may be cancelled, and once more while he waits for the end.
+        work.add_done_callback(conclude)
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait((work,))
+            raise
     for topic, messages in transaction.outputs.items():
         observer.sent(topic, len(messages), sum(len(message.data) for message in messages))

@@ -19,13 +19,12 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from hemline_broker._delivery import Delivery
 from hemline_broker._errors import (
     BrokerError,
-    Denied,
-    NotFound,
-    TooLarge,
+    Closed,
+    InvalidMessage,
     TransactionAborted,
     Unavailable,
 )
-from hemline_broker._kafka._errors import translate
+from hemline_broker._kafka._errors import making_a_client, translate
 from hemline_broker._kafka._records import headers_of, key_of
 from hemline_broker._kafka._source import KafkaSource
 from hemline_broker._message import Message
@@ -59,6 +58,7 @@ class Transactor:
         self._thread = ThreadPoolExecutor(1, "kafka transactions")
         self._lock = asyncio.Lock()
         self._producer: Producer | None = None
+        self._closed = False
 
     async def transact(
         self,
@@ -70,6 +70,8 @@ class Transactor:
         """See `hemline_broker._driver.Transacts`."""
         deadline = time.monotonic() + timeout
         async with self._lock:
+            if self._closed:
+                raise Closed("the broker was closed")
             try:
                 await self._call(lambda: self._begin(outputs))
                 if source is not None and deliveries:
@@ -80,37 +82,56 @@ class Transactor:
             except _Unknown as unknown:
                 await self._find_out(source, deliveries, unknown)
             except BaseException as error:
-                await self._call(self._abort)
-                if source is not None:
-                    await source.delist()
-                if isinstance(error, KafkaException):
-                    raise _aborted(error) from error
+                try:
+                    await self._call(self._abort)
+                finally:
+                    if source is not None:
+                        await source.delist()
+                problem = _aborted(error)
+                if problem is not error:
+                    raise problem from problem.__cause__
                 raise
             if source is not None and deliveries:
-                await source.committed_by_transaction(deliveries)
+                try:
+                    await source.committed_by_transaction(deliveries)
+                except BrokerError as error:
+                    # It took effect, whatever became of the consumer since; its reader is told by the consumer.
+                    _log.warning("a transaction was committed, but its consumer failed: %s", error)
 
     async def close(self) -> None:
         """Let go of the producer."""
         async with self._lock:
-            await self._call(self._discard)
-            self._thread.shutdown(wait=False)
+            if not self._closed:
+                self._closed = True
+                await self._call(self._discard)
+                self._thread.shutdown(wait=False)
 
     async def _find_out(
         self, source: KafkaSource | None, deliveries: Sequence[Delivery], unknown: _Unknown
     ) -> None:
-        """Return if the commit took effect; the brokers know the group's offsets."""
-        await self._call(self._discard)
-        if not unknown.fenced:
-            # A new life of the same id makes the coordinator finish the old one, either way.
-            await self._call(self._ready)
+        """Return if the commit took effect; the brokers know the group's offsets.
+
+        Raises:
+            TransactionAborted: it did not.
+            Unavailable: nobody knows; the source reads on from what the brokers will know.
+        """
         text = f"the brokers did not say how the transaction ended: {unknown}"
+        took_effect = False
+        try:
+            await self._call(self._discard)
+            if not unknown.fenced:
+                # A new life of the same id makes the coordinator finish the old one, either way.
+                await self._call(self._ready)
+            if source is not None and deliveries:
+                took_effect = await source.took_effect(deliveries)
+        except (KafkaException, BrokerError) as error:
+            if source is not None:
+                await source.doubt(deliveries)
+            raise Unavailable(f"{text}, and it cannot be found out: {_text(error)}") from error
+        if took_effect:
+            return
         if source is None or not deliveries:
             raise Unavailable(f"{text}; its messages may have been sent") from unknown.__cause__
-        try:
-            if await source.took_effect(deliveries):
-                return
-        except TransactionAborted as lost:
-            raise Unavailable(f"{text}, and its messages went to another consumer since") from lost
         await source.delist()
         raise TransactionAborted(text) from unknown.__cause__
 
@@ -121,7 +142,8 @@ class Transactor:
 
     def _ready(self) -> Producer:
         if self._producer is None:
-            producer = Producer(self._configuration, logger=_log)
+            with making_a_client():
+                producer = Producer(self._configuration, logger=_log)
             producer.init_transactions(_INIT_S)
             self._producer = producer
         return self._producer
@@ -156,6 +178,8 @@ class Transactor:
                 )
             except BufferError:
                 producer.poll(_POLL_S)
+            except (UnicodeEncodeError, ValueError, TypeError) as error:
+                raise InvalidMessage(f"message {message.id[:100]!r}: {error}") from error
             else:
                 return
 
@@ -185,8 +209,8 @@ class Transactor:
     def _discard(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            producer.purge()
             with suppress(KafkaException):  # it says again why it is given up
+                producer.purge()
                 producer.poll(0)
 
 
@@ -207,8 +231,17 @@ def _detail(error: KafkaException) -> KafkaError:
     return detail
 
 
-def _aborted(error: KafkaException) -> BrokerError:
-    translated = translate(error, "commit the transaction")
-    if isinstance(translated, Denied | NotFound | TooLarge):
-        return translated
-    return TransactionAborted(str(translated))
+def _aborted(error: BaseException) -> BaseException:
+    """What to raise for an error before which nobody asked for the commit: surely nothing took effect."""
+    if isinstance(error, KafkaException):
+        error = translate(error, "commit the transaction")
+    # As itself, `Unavailable` would leave open what happened.
+    if isinstance(error, Unavailable) or type(error) is BrokerError:
+        aborted = TransactionAborted(str(error))
+        aborted.__cause__ = error.__cause__ or error
+        return aborted
+    return error
+
+
+def _text(error: KafkaException | BrokerError) -> str:
+    return _detail(error).str() if isinstance(error, KafkaException) else str(error)
