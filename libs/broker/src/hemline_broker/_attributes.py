@@ -1,4 +1,4 @@
-"""CloudEvents binary mode: a message as attributes with a prefix, and back."""
+"""CloudEvents: a message as attributes with a prefix (binary mode), and back."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 
 from hemline_broker._message import Message
+from hemline_broker._structured import is_structured, parse
 
 _UTC = timezone.utc  # noqa: UP017 - compared by identity below
 CONTENT_TYPE = "content-type"
@@ -36,7 +37,7 @@ def from_attributes(
     prefix: str,
     fallback: Callable[[], tuple[str, datetime]],
 ) -> Message:
-    """A message from what came; what a sender that knows no CloudEvents left out is filled in.
+    """A message from what came, in binary or structured mode; what a sender without CloudEvents left out is filled in.
 
     Args:
         data: the body.
@@ -45,6 +46,26 @@ def from_attributes(
         prefix: as in `to_attributes`.
         fallback: gives the id of a message that has neither id nor key, and the time of one without a legal time.
     """
+    message = _message(data, key, attributes, prefix, fallback)
+    if not is_structured(message.content_type):
+        return message
+    event = parse(message.content_type, data)
+    if event is None:
+        return message
+    within = [(prefix + name, value) for name, value in event.attributes.items()]
+    if event.content_type is not None:
+        within.append((CONTENT_TYPE, event.content_type))
+    # What stands beside the event is a part of the message, though not of the event.
+    return _message(event.data, key, (*message.headers.items(), *within), prefix, fallback)
+
+
+def _message(
+    data: bytes,
+    key: str | None,
+    attributes: Iterable[tuple[str, str]],
+    prefix: str,
+    fallback: Callable[[], tuple[str, datetime]],
+) -> Message:
     identity = kind = source = content_type = None
     time: datetime | None = None
     extensions: dict[str, str] = {}
