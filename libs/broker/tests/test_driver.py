@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from bisect import insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from typing import Any
@@ -161,12 +161,13 @@ class ListDriver:
     async def exists(self, topic: str) -> bool:
         return topic in self._topics
 
-    async def topics(self) -> Sequence[TopicInfo]:
+    async def topics(self, names: Collection[str] | None = None) -> Sequence[TopicInfo]:
         return [
             TopicInfo(
                 name, 1, len(topic.log), {n: len(g.waiting) + len(g.held) for n, g in topic.groups.items()}
             )
             for name, topic in self._topics.items()
+            if names is None or name in names
         ]  # fmt: skip
 
     async def ping(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, TypeVar
 
@@ -25,9 +25,19 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,119}\Z")
 
 
 def _name(kind: str, name: str) -> str:
-    if not _NAME.match(name):
+    if not (isinstance(name, str) and _NAME.match(name)):
         raise InvalidOption(
             f"{kind} {name!r}: expected 1 to 120 characters, a letter first, then letters, digits, '.', '_' or '-'"
+        )
+    return name
+
+
+def _group(name: str) -> str:
+    # Brokers know a group as `<topic>.<group>`: with dots in both, two topics could share one without knowing.
+    if "." in _name("group", name):
+        raise InvalidOption(
+            f"group {name!r}: expected no dot, because the broker knows it as <topic>.<group>; "
+            f"write {name.replace('.', '-')!r}"
         )
     return name
 
@@ -62,7 +72,7 @@ class Broker:
 
         Args:
             topic: name of the topic.
-            group: name of the group, if one is to be made.
+            group: name of the group, if one is to be made; it has no dots.
             partitions: for a new topic on a backend with partitions.
             start: where a new group begins: after what is there now, or at the oldest message.
             ordered: messages of one key must arrive in order, at whatever price the backend asks.
@@ -72,7 +82,7 @@ class Broker:
             raise InvalidOption(f"partitions must be at least 1, got {partitions}")
         _check_start(start)
         await self._driver.ensure(
-            _name("topic", topic), group and _name("group", group), partitions, start, ordered
+            _name("topic", topic), group and _group(group), partitions, start, ordered
         )
 
     async def forget(self, topic: str, group: str) -> None:
@@ -81,7 +91,7 @@ class Broker:
         A group that nobody uses any more holds back what SQLite could delete, and counts as lag everywhere.
         """
         self._open()
-        await self._driver.forget(_name("topic", topic), _name("group", group))
+        await self._driver.forget(_name("topic", topic), _group(group))
 
     async def send(
         self, topic: str, message: Message, *, timeout: float = DEFAULT_TIMEOUT_S
@@ -108,7 +118,8 @@ class Broker:
 
         Raises:
             SendFailed: some failed; `errors` says which and why, all others are durable.
-            NotFound, Unavailable, …: none was sent.
+            NotFound, Denied: none was sent.
+            Unavailable: they were not confirmed within `timeout` seconds; any of them may arrive all the same.
         """
         self._open()
         errors: dict[int, BrokerError] = {}
@@ -158,7 +169,7 @@ class Broker:
 
         Args:
             topic: name of the topic, which must exist.
-            group: name of the group; made here, beginning at `start`, if `ensure` has not made it.
+            group: name of the group, without dots; made here, beginning at `start`, if `ensure` has not made it.
             start: where a new group begins.
             in_flight: messages held at most, those with handlers included.
             in_flight_bytes: bytes held at most, give or take one message.
@@ -171,7 +182,7 @@ class Broker:
         subscription = Subscription(
             self._driver,
             _name("topic", topic),
-            _name("group", group),
+            _group(group),
             start,
             Limits(in_flight, in_flight_bytes, retry or Retry(), dead_letter),
             self._observer,
@@ -194,20 +205,25 @@ class Broker:
 
         Leaving the context commits within `timeout` seconds. When its body raises, or the commit fails, nothing was
         sent, and the deliveries come again in the same order with a higher `attempt`. Without a subscription it makes
-        sends to several topics atomic.
+        sends to several topics atomic. A caller who is cancelled meanwhile waits for the end, which decides whether
+        the deliveries come again.
 
         Raises:
             Unsupported: the backend lacks `Capability.TRANSACTIONS`.
-            TransactionAborted: nothing happened, try again with what comes.
-            TooLarge, NotFound, Denied: nothing happened, because of one of the messages or topics.
+            TransactionAborted: surely nothing took effect; do the same with the deliveries, which come again.
+            TooLarge, InvalidMessage, NotFound, Denied, Closed: surely nothing took effect, and the same would fail
+                again: because of one of the messages or topics, or because the broker or the consumer was closed.
+            Unavailable: nobody knows whether it took effect; on Kafka after up to 75 seconds more of asking. The
+                deliveries come again if it did not, and not if it did, so go on reading. Without deliveries there is
+                nothing that the backend could know it by: send the same messages again, whose ids stay.
         """
         self._open()
         return transacting(self._driver, subscription, self._limit, self._observer, timeout)
 
-    async def topics(self) -> Sequence[TopicInfo]:
-        """Every topic with its groups and their lag."""
+    async def topics(self, names: Collection[str] | None = None) -> Sequence[TopicInfo]:
+        """Topics with their groups and the lag of each: all there are, or those of these names that exist."""
         self._open()
-        return await self._driver.topics()
+        return await self._driver.topics(names)
 
     async def ping(self) -> None:
         """Raise `Unavailable` or `Denied` unless the backend answers."""

@@ -229,9 +229,9 @@ class ClaimChecked:
         """As the driver below."""
         return await self._inner.exists(topic)
 
-    async def topics(self) -> Sequence[TopicInfo]:
+    async def topics(self, names: Collection[str] | None = None) -> Sequence[TopicInfo]:
         """As the driver below."""
-        return await self._inner.topics()
+        return await self._inner.topics(names)
 
     async def ping(self) -> None:
         """As the driver below."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from hemline_broker._delivery import OVERHEAD_BYTES, Delivery
-from hemline_broker._driver import Claims, Driver, Sink, Source
+from hemline_broker._driver import Claims, Driver, Remembers, Sink, Source
 from hemline_broker._errors import BodyGone, BrokerError, InvalidOption
 from hemline_broker._message import CLAIM_FIELDS, Message
 from hemline_broker._run import Run
@@ -214,6 +214,8 @@ class ClaimSource:
         self.settle = inner.settle
         self.extend = inner.extend
         self.lag = inner.lag
+        if isinstance(inner, Remembers):
+            self.remember = inner.remember
 
     def wake(self) -> None:
         """Fetch on, and ask for more."""

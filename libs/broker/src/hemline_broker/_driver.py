@@ -28,6 +28,7 @@ __all__ = [
     "Configuration",
     "Driver",
     "Limited",
+    "Remembers",
     "Sink",
     "Source",
     "Start",
@@ -59,9 +60,20 @@ class Transacts(Protocol):
     ) -> None:
         """Make messages (by topic) durable and deliveries of a source acknowledged, both or neither.
 
-        Returns when it is done; raises when surely nothing of it happened, `TransactionAborted` where the same work
-        may be tried again. The deliveries are handed out and are not settled by anybody else meanwhile.
+        Returns when it took effect, whatever fails afterwards; raises `TransactionAborted` when surely nothing did and
+        the same work may be tried again, `Unavailable` when nobody knows, anything else when surely nothing did and
+        the same would fail again. After an error the deliveries are handed out once more, but those whose lease is
+        lost: so after `Unavailable` only what surely was not acknowledged may keep its lease. The deliveries are
+        handed out and are not settled by anybody else meanwhile.
         """
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """Optional part of a source, with `Capability.DURABLE_ATTEMPTS`: attempts outlive a consumer that is killed."""
+
+    def remember(self, delivery: Delivery) -> None:
+        """Take note of a next attempt, and of the failures before it. Cheap; made durable soon after."""
 
 
 @runtime_checkable
@@ -152,9 +164,10 @@ class Driver(Protocol):
     async def send(
         self, topic: str, messages: Sequence[Message], timeout: float
     ) -> Sequence[Receipt | BrokerError]:
-        """Make messages durable; one result per message, or raise if none of them can be sent.
+        """Make messages durable; one result per message, or raise what holds for all of them.
 
-        `NotFound` for a topic that does not exist: no backend creates topics on the side.
+        `NotFound` for a topic that does not exist: no backend creates topics on the side. `Unavailable` after
+        `timeout` seconds, though any of them may arrive all the same.
         """
 
     async def subscribe(
@@ -171,8 +184,8 @@ class Driver(Protocol):
     async def exists(self, topic: str) -> bool:
         """Whether there is such a topic."""
 
-    async def topics(self) -> Sequence[TopicInfo]:
-        """Every topic, for people who look for a fault."""
+    async def topics(self, names: Collection[str] | None = None) -> Sequence[TopicInfo]:
+        """Every topic, or those of these names that exist: for people who look for a fault."""
 
     async def ping(self) -> None:
         """Raise unless the backend answers."""

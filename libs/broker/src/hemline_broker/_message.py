@@ -103,7 +103,7 @@ class Message:
 
     # Written by hand, not a frozen dataclass: a stream makes one for each message, and this costs a third.
     __slots__ = (
-        "_content_type", "_data", "_extensions", "_headers", "_id", "_key", "_source", "_time", "_type",
+        "_born", "_content_type", "_data", "_extensions", "_headers", "_id", "_key", "_source", "_time", "_type",
     )  # fmt: skip
 
     def __init__(
@@ -121,12 +121,12 @@ class Message:
     ) -> None:
         self._data = data
         self._key = key
-        now = _time.time_ns()
+        # Nanoseconds, until somebody asks for the time.
+        self._born = now = _time.time_ns()
         self._id = _IDS.at(now) if id is None else id
         self._type = type
         self._source = source
-        # Nanoseconds until somebody asks for the time.
-        self._time: datetime | int = now if time is None else time
+        self._time = time
         self._content_type = content_type
         self._extensions = extensions
         self._headers = headers
@@ -160,8 +160,8 @@ class Message:
     def time(self) -> datetime:
         """When the event happened."""
         time = self._time
-        if isinstance(time, int):
-            time = self._time = _EPOCH + timedelta(microseconds=time // 1000)
+        if time is None:
+            time = self._time = _EPOCH + timedelta(microseconds=self._born // 1000)
         return time
 
     @property
@@ -188,8 +188,8 @@ class Message:
     def time_text(self) -> str:
         """The time as RFC 3339 with microseconds, without making a datetime of it."""
         time = self._time
-        if isinstance(time, int):
-            seconds, rest = divmod(time, 1_000_000_000)
+        if time is None:
+            seconds, rest = divmod(self._born, 1_000_000_000)
             return "%s.%06d+00:00" % (_second(seconds), rest // 1000)  # noqa: UP031 - the fastest
         return time.isoformat()
 
@@ -314,32 +314,42 @@ def check(message: Message, limit: int) -> None:
     """
     if is_plain(message, limit):
         return
+    if not isinstance(message, Message):
+        raise InvalidMessage(f"expected a Message, got {_kind(message)}: write Message(b'...')")
     data = message.data
     if not isinstance(data, bytes):
-        raise InvalidMessage(f"data must be bytes, got {type(data).__name__}")
+        raise InvalidMessage(
+            f"data must be bytes, got {_kind(data)}: write text.encode() or bytes(data)"
+        )
     for name in ("id", "type", "source"):
-        if not getattr(message, name):
-            raise InvalidMessage(f"{name} must not be empty, got {getattr(message, name)!r}")
         _text(name, getattr(message, name))
+        if not getattr(message, name):
+            raise InvalidMessage(f"{name} must not be empty: leave it out or give it some text")
     for name in ("key", "content_type"):
         if getattr(message, name) is not None:
             _text(name, getattr(message, name))
+    if not isinstance(message.time, datetime):
+        raise InvalidMessage(
+            f"time must be a datetime with a time zone, got {_kind(message.time)}: "
+            "write datetime.now(timezone.utc), or leave it out"
+        )
     if message.time.tzinfo is None:
-        raise InvalidMessage("time has no time zone; use datetime.now(timezone.utc)")
-    for name, value in message.extensions.items():
+        raise InvalidMessage("time has no time zone: write datetime.now(timezone.utc)")
+    for name, value in _pairs("extensions", message.extensions):
         if not _EXTENSION_NAME.match(name) or name in _RESERVED:
             raise InvalidMessage(
-                f"extension {name!r} is not allowed: names are a-z and 0-9, at most 20 characters, not an attribute"
+                f"extension {name[:100]!r} is not allowed: names are a-z and 0-9, at most 20 characters, and no "
+                "attribute of their own"
             )
-        _text(name, value)
-    for name, value in message.headers.items():
+        _text(f"extension {name}", value)
+    for name, value in _pairs("headers", message.headers):
         if not _HEADER_NAME.match(name) or name.lower().startswith(("ce_", "ce-", "goog")):
             raise InvalidMessage(
-                f"header {name!r} is not allowed: visible ASCII, not starting with ce_, ce- or goog"
+                f"header {name[:100]!r} is not allowed: visible ASCII, not starting with ce_, ce- or goog"
             )
         if name.lower() == "content-type":
             raise InvalidMessage("set content_type instead of a header of that name")
-        _text(name, value)
+        _text(f"header {name}", value)
     size = message.encoded_size() + RESERVE_BYTES
     if size > limit:
         raise TooLarge(
@@ -354,24 +364,53 @@ def is_plain(message: Message, limit: int) -> bool:
         return False
     id, type_, source = message._id, message._type, message._source
     key, content_type = message._key, message._content_type
+    try:
+        # Joined, their kind, length and characters are looked at once instead of three times.
+        text = id + type_ + source
+    except TypeError:
+        return False
     return bool(
-        type(message._data) is bytes
-        and type(message._time) is int
-        and message._extensions is _EMPTY
-        and message._headers is _EMPTY
+        type(text) is str
+        and text.isascii()
+        and len(text) < _SHORT
         and id
         and type_
         and source
-        and len(id) + len(type_) + len(source) < _SHORT
-        and (key is None or len(key) < _SHORT)
-        and (content_type is None or len(content_type) < _SHORT)
+        and type(message._data) is bytes
+        and message._time is None
+        and message._extensions is _EMPTY
+        and message._headers is _EMPTY
+        and (key is None or (type(key) is str and key.isascii() and len(key) < _SHORT))
+        and (
+            content_type is None
+            or (type(content_type) is str and content_type.isascii() and len(content_type) < _SHORT)
+        )
         and len(message._data) + _CLEARLY_SMALL <= limit
     )
 
 
+def _pairs(what: str, given: object) -> Iterator[tuple[str, object]]:
+    """Names and values of headers or extensions, once it is sure that they have names."""
+    if not isinstance(given, Mapping):
+        raise InvalidMessage(
+            f"{what} must map names to text, such as {{'name': 'text'}}; got {_kind(given)}"
+        )
+    for name, value in given.items():
+        if not isinstance(name, str):
+            raise InvalidMessage(
+                f"names of {what} must be text (str), got {_kind(name)}: {name!r:.100}"
+            )
+        yield name, value
+
+
 def _text(name: str, value: object) -> None:
     if not isinstance(value, str):
-        raise InvalidMessage(f"{name!r} must be text, got {type(value).__name__}")
+        hint = "value.decode()" if isinstance(value, bytes | bytearray) else "str(value)"
+        raise InvalidMessage(f"{name} must be text (str), got {_kind(value)}: write {hint}")
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else type(value).__name__
 
 
 def _length(text: str) -> int:
@@ -380,4 +419,6 @@ def _length(text: str) -> int:
     try:
         return len(text.encode())
     except UnicodeEncodeError as error:
-        raise InvalidMessage(f"not valid Unicode: {text[:50]!r} ({error.reason})") from error
+        raise InvalidMessage(
+            f"{text[:50]!r} is not valid Unicode ({error.reason}): send such bytes in the body"
+        ) from error

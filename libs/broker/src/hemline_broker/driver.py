@@ -11,7 +11,16 @@ and `async def open_driver(url: BrokerURL, max_message_bytes: int) -> Driver`, w
 
 from hemline_broker._backend import Capability, Configuration, TopicInfo
 from hemline_broker._delivery import Delivery, Lease
-from hemline_broker._driver import Checks, Driver, Limited, Sink, Source, Start, Transacts
+from hemline_broker._driver import (
+    Checks,
+    Driver,
+    Limited,
+    Remembers,
+    Sink,
+    Source,
+    Start,
+    Transacts,
+)
 from hemline_broker._message import Message, Receipt
 from hemline_broker._run import Run
 from hemline_broker._url import BrokerURL, Options, positive
@@ -28,6 +37,7 @@ __all__ = [
     "Message",
     "Options",
     "Receipt",
+    "Remembers",
     "Run",
     "Sink",
     "Source",

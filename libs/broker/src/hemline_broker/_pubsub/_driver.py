@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Any
 
 import grpc
 from google.pubsub_v1 import types
 
 from hemline_broker._driver import Capability, Sink, Source, Start, TopicInfo
-from hemline_broker._errors import BrokerError, Denied, NotFound, Unsupported
+from hemline_broker._errors import BrokerError, Denied, InvalidOption, NotFound, Unsupported
 from hemline_broker._message import Message, Receipt
 from hemline_broker._pubsub._publisher import ORDERED_LABEL, Publisher
 from hemline_broker._pubsub._rpc import Connection, open_connection
@@ -19,7 +20,14 @@ from hemline_broker._pubsub._source import PubsubSource
 from hemline_broker._url import BrokerURL
 
 _PING_S = 10.0
+# What Pub/Sub says for the topic of a subscription that has outlived it.
+_DELETED = "_deleted-topic_"
 _LABELS = {"managed-by": "hemline-broker"}
+_LISTS: dict[str, Any] = {
+    "ListTopics": types.ListTopicsRequest.pb(),
+    "ListSubscriptions": types.ListSubscriptionsRequest.pb(),
+    "ListTopicSubscriptions": types.ListTopicSubscriptionsRequest.pb(),
+}
 
 
 class PubsubDriver:
@@ -85,20 +93,23 @@ class PubsubDriver:
         except Denied:
             return True
 
-    async def topics(self) -> Sequence[TopicInfo]:
-        """Every topic; how much waits Pub/Sub does not tell."""
-        project = f"projects/{self._settings.project}"
-        groups: dict[str, dict[str, int | None]] = {}
-        for topic in await self._list("ListTopics", types.ListTopicsRequest, project):
-            groups[topic.name] = {}
-        for each in await self._list("ListSubscriptions", types.ListSubscriptionsRequest, project):
-            if each.topic in groups:
-                name = each.name.rsplit("/", 1)[1]
-                groups[each.topic][name.removeprefix(each.topic.rsplit("/", 1)[1] + ".")] = None
-        return [
-            TopicInfo(name.rsplit("/", 1)[1], 1, None, found)
-            for name, found in sorted(groups.items())
-        ]
+    async def topics(self, names: Collection[str] | None = None) -> Sequence[TopicInfo]:
+        """Groups of each; how much waits Pub/Sub does not tell."""
+        groups: dict[str, list[str]] = {}
+        if names is None:
+            project = f"projects/{self._settings.project}"
+            for found in await self._list("ListTopics", "topics", project=project):
+                groups[found.name] = []
+            for each in await self._list("ListSubscriptions", "subscriptions", project=project):
+                if each.topic in groups:
+                    groups[each.topic].append(each.name)
+        else:
+            for topic in sorted({self._connection.topic(name) for name in names}):
+                with suppress(NotFound):
+                    groups[topic] = await self._list(
+                        "ListTopicSubscriptions", "subscriptions", topic=topic
+                    )
+        return [_info(topic, subscriptions) for topic, subscriptions in sorted(groups.items())]
 
     async def ping(self) -> None:
         """Ask for one topic. An account that may not list topics has its answer as well."""
@@ -196,27 +207,45 @@ class PubsubDriver:
         name = self._connection.subscription(topic, group)
         request = types.GetSubscriptionRequest.pb()(subscription=name)
         try:
-            await self._connection.call("GetSubscription", request, f"look at group {group!r}")
+            found = await self._connection.call(
+                "GetSubscription", request, f"look at group {group!r}"
+            )
         except NotFound:
             return False
         except Denied:
             # A right to consume alone does not let us look; if it is missing, the stream says so.
             return True
+        if found.topic == _DELETED:
+            raise NotFound(
+                f"group {group!r} of {topic!r} reads a topic that was deleted, and can read no other: call "
+                f"forget({topic!r}, {group!r}), then ensure({topic!r}, {group!r})"
+            )
+        if found.topic not in ("", self._connection.topic(topic)):
+            raise InvalidOption(
+                f"group {group!r} of {topic!r} would be the subscription {name}, which reads {found.topic}: "
+                "take another name for the group"
+            )
         return True
 
-    async def _list(self, method: str, request: Any, project: str) -> list[Any]:
+    async def _list(self, method: str, field: str, **of: str) -> list[Any]:
+        """Every page of a list; `of` is the one field that says whose."""
         found: list[Any] = []
         token = ""
+        (owner,) = of.values()
         while True:
-            page = await self._connection.call(
-                method,
-                request.pb()(project=project, page_size=1000, page_token=token),
-                f"list what {project} has",
-            )
-            found += page.topics if method == "ListTopics" else page.subscriptions
+            request = _LISTS[method](**of, page_size=1000, page_token=token)
+            page = await self._connection.call(method, request, f"list the {field} of {owner}")
+            found += getattr(page, field)
             token = page.next_page_token
             if not token:
                 return found
+
+
+def _info(topic: str, subscriptions: Sequence[str]) -> TopicInfo:
+    """A topic from full names; a subscription that another program made keeps its own."""
+    name = topic.rsplit("/", 1)[1]
+    groups = (each.rsplit("/", 1)[1].removeprefix(f"{name}.") for each in sorted(subscriptions))
+    return TopicInfo(name, 1, None, dict.fromkeys(groups))
 
 
 async def open_driver(url: BrokerURL, max_message_bytes: int) -> PubsubDriver:

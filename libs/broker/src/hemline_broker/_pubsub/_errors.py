@@ -35,6 +35,7 @@ _PERMISSIONS = {
     "CreateTopic": ("pubsub.topics.create", "roles/pubsub.editor"),
     "GetTopic": ("pubsub.topics.get", "roles/pubsub.viewer"),
     "ListTopics": ("pubsub.topics.list", "roles/pubsub.viewer"),
+    "ListTopicSubscriptions": ("pubsub.topics.listSubscriptions", "roles/pubsub.viewer"),
     "Publish": ("pubsub.topics.publish", "roles/pubsub.publisher"),
     "CreateSubscription": (
         "pubsub.subscriptions.create and pubsub.topics.attachSubscription",
@@ -65,7 +66,7 @@ def _hint(code: StatusCode, method: str) -> str:
     if code is StatusCode.NOT_FOUND:
         return (
             "; is the project's id right?"
-            if method.startswith("List")
+            if method in ("ListTopics", "ListSubscriptions")
             else "; `ensure` makes topics and groups that are missing"
         )
     return ""

@@ -39,6 +39,7 @@ _UNARY = {
     "Publish": ("Publisher", types.PublishResponse.pb(), "topic"),
     "CreateSubscription": ("Subscriber", types.Subscription.pb(), "name"),
     "GetSubscription": ("Subscriber", types.Subscription.pb(), "subscription"),
+    "ListTopicSubscriptions": ("Publisher", types.ListTopicSubscriptionsResponse.pb(), "topic"),
     "ListSubscriptions": ("Subscriber", types.ListSubscriptionsResponse.pb(), "project"),
     "DeleteSubscription": ("Subscriber", Empty, "subscription"),
     "Seek": ("Subscriber", types.SeekResponse.pb(), "subscription"),

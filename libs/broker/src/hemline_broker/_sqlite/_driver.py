@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from hemline_broker._delivery import Delivery
@@ -123,9 +123,9 @@ class SqliteDriver:
         """Look it up."""
         return await self._writer.call(lambda c: _ids(c, topic, None) is not None)
 
-    async def topics(self) -> Sequence[TopicInfo]:
-        """Everything there is."""
-        return await self._writer.call(_topics)
+    async def topics(self, names: Collection[str] | None = None) -> Sequence[TopicInfo]:
+        """Look them up."""
+        return await self._writer.call(lambda c: _topics(c, names))
 
     async def ping(self) -> None:
         """Read something."""
@@ -143,7 +143,11 @@ class SqliteDriver:
 async def open_driver(url: BrokerURL, max_message_bytes: int) -> SqliteDriver:
     """A driver for a `sqlite:` or `memory:` URL."""
     driver = SqliteDriver(Settings.parse(url))
-    await driver.start()
+    try:
+        await driver.start()
+    except BaseException:
+        await driver.close()
+        raise
     return driver
 
 
@@ -172,11 +176,13 @@ def _ids(connection: sqlite3.Connection, topic: str, group: str | None) -> tuple
     return (int(row[0]), int(row[1])) if row else None
 
 
-def _topics(connection: sqlite3.Connection) -> list[TopicInfo]:
+def _topics(connection: sqlite3.Connection, names: Collection[str] | None) -> list[TopicInfo]:
     found = []
     for identity, name in connection.execute(
         "SELECT id, name FROM topics ORDER BY name"
     ).fetchall():
+        if names is not None and name not in names:
+            continue
         held = connection.execute(
             "SELECT coalesce(sum(count), 0) FROM chunks WHERE topic = ?", (identity,)
         ).fetchone()[0]
