@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from hemline_broker._delivery import Delivery
 from hemline_broker._driver import Driver
@@ -42,6 +43,7 @@ class Undertaker:
         self._driver = driver
         self._topic = topic
         self._observer = observer
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def check(self) -> None:
         """Say at the start, not at the first poisonous message, that the dead-letter topic is missing."""
@@ -50,8 +52,30 @@ class Undertaker:
                 f"the dead-letter topic {self._topic!r} does not exist; call ensure({self._topic!r}) first"
             )
 
-    async def bury(self, delivery: Delivery, kind: str, reason: str) -> bool:
-        """Return whether the original may be acknowledged now."""
+    def take(
+        self, delivery: Delivery, kind: str, reason: str, done: Callable[[Delivery, bool], None]
+    ) -> None:
+        """Begin; `done` is told whether the original may be acknowledged. Never, if it is cut off."""
+
+        async def work() -> None:
+            done(delivery, await self._bury(delivery, kind, reason))
+
+        task = asyncio.get_running_loop().create_task(work())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def finish(self) -> None:
+        """Return when there is nothing left to do."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def cut_off(self) -> None:
+        """Leave undone what is not done."""
+        for task in self._tasks:
+            task.cancel()
+        await self.finish()
+
+    async def _bury(self, delivery: Delivery, kind: str, reason: str) -> bool:
         if self._topic is None:
             _log.warning(
                 "%s: message %s is discarded, no dead-letter topic is set: %s",

@@ -131,6 +131,13 @@ class Delivery:
             return self._native
         raise TypeError(f"this delivery carries {type(self._native).__name__}, not {kind.__name__}")
 
+    def following(self, *, failed: bool) -> Delivery:
+        """The next attempt of this one. For the subscription: handlers call `nack`."""
+        return Delivery(
+            self.message, self.topic, self.attempt + 1, self.lease, self.offset, self._owner, self._native,
+            self.failures + failed,
+        )  # fmt: skip
+
     def __repr__(self) -> str:
         return f"<Delivery {self.message.id} at {self.position}, attempt {self.attempt}>"
 

@@ -11,7 +11,7 @@ from hemline_broker._errors import InvalidOption
 from hemline_broker._retry import Retry
 from hemline_broker._run import Run
 
-__all__ = ["Limits", "Line", "size_of"]
+__all__ = ["Limits", "Line", "Space", "size_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,49 @@ class Limits:
 def size_of(delivery: Delivery) -> int:
     """Bytes that a delivery counts for in `in_flight_bytes`."""
     return len(delivery.message.data) + OVERHEAD_BYTES
+
+
+class Space:
+    """How much of what a subscription may hold is taken.
+
+    Two pairs of counters, each written by one thread only, so that the room is known without a lock: what arrived is
+    counted by the source's thread, what is settled by the event loop.
+    """
+
+    __slots__ = (
+        "_arrived", "_arrived_bytes", "_landed", "_most", "_most_bytes", "_settled", "_settled_bytes",
+    )  # fmt: skip
+
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
+        self._arrived = self._arrived_bytes = self._settled = self._settled_bytes = 0
+        self._landed = 0  # of those that arrived: known to the event loop
+
+    @property
+    def under_way(self) -> bool:
+        """Whether something has arrived that the event loop does not know yet."""
+        return self._arrived != self._landed
+
+    def left(self) -> tuple[int, int]:
+        """Messages and bytes that may come; none of the one where there is none of the other."""
+        count = self._most - (self._arrived - self._settled)
+        size = self._most_bytes - (self._arrived_bytes - self._settled_bytes)
+        return (count, size) if count > 0 and size > 0 else (0, 0)
+
+    def arrive(self, count: int, size: int) -> None:
+        """So much has come."""
+        self._arrived_bytes += size
+        self._arrived += count
+
+    def land(self, count: int) -> None:
+        """The event loop has it."""
+        self._landed += count
+
+    def settle(self, count: int, size: int) -> None:
+        """So much is done with; negative for what counts again."""
+        self._settled += count
+        self._settled_bytes += size
 
 
 class Line:

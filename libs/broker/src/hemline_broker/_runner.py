@@ -116,7 +116,7 @@ class Runner:
                 self._subscription.nack(current, delay, problem)
                 break
             # Others of the key must not overtake: keep the place, but not the slot, while waiting.
-            line[0] = self._subscription.again(current)
+            line[0] = self._subscription.rest(current)
             self._slots.release()
             try:
                 await asyncio.sleep(delay)

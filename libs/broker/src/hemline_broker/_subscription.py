@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
-from types import TracebackType
 from typing import Literal, Self
 
 from hemline_broker._claimsink import ClaimSink
 from hemline_broker._deadletter import Undertaker
 from hemline_broker._delivery import ENLISTED, HANDED, PARKED, SETTLED, WAITING, Batch, Delivery
-from hemline_broker._driver import Driver, Source, Start
+from hemline_broker._driver import Driver, Remembers, Source, Start
 from hemline_broker._errors import AckLost, BrokerError, Closed, InvalidOption
-from hemline_broker._line import Limits, Line, size_of
+from hemline_broker._line import Limits, Line, Space, size_of
 from hemline_broker._observer import Observer, watch_lag
+from hemline_broker._remains import Remains
 from hemline_broker._run import Run
 from hemline_broker._runner import Runner
 
@@ -49,6 +49,7 @@ class Subscription:
         self._forget = forget
         self._undertaker = Undertaker(driver, limits.dead_letter, observer)
         self._source: Source | None = None
+        self._remember: Callable[[Delivery], None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = Line(self._account)
         self._news = asyncio.Event()
@@ -57,16 +58,9 @@ class Subscription:
         self._handed: set[Delivery] = set()
         self._handed_runs: set[Run] = set()
         self._parked: dict[Delivery, asyncio.TimerHandle] = {}
-        # Two pairs of counters, each written by one thread only, so that the room is known without a lock: what
-        # arrived is counted by the source's thread, what is settled by the event loop.
-        self._arrived_count = 0
-        self._arrived_bytes = 0
-        self._landed_count = 0  # of those that arrived: known to the event loop
-        self._settled_count = 0
-        self._settled_bytes = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._remains = Remains()
+        self._space = Space(limits.in_flight, limits.in_flight_bytes)
         self._lag_task: asyncio.Task[None] | None = None
-        self._lost: list[str] = []
         self._error: BrokerError | None = None
         self._filling = False
         self._closing = False
@@ -75,27 +69,36 @@ class Subscription:
     # --- what users call -------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        if self._source is not None or self._closing:
+        if self._loop is not None or self._closing:
             raise Closed("a subscription is entered once; call subscribe again")
         self._loop = asyncio.get_running_loop()
-        if self._limits.dead_letter is not None:
-            await self._undertaker.check()
-        limits = (self._limits.in_flight, self._limits.in_flight_bytes)
-        self._source = await self._driver.subscribe(
-            self.topic, self.group, self._start, ClaimSink.around(self, self._driver), limits
-        )
+        try:
+            await self._join()
+        except BaseException:
+            # Nobody can enter it any more: a service that tries again and again must not gather them.
+            await self.close(0.0)
+            raise
         if type(self._observer).lag is not Observer.lag:
             self._lag_task = self._loop.create_task(
                 watch_lag(self._observer, self.topic, self.group, self.lag)
             )
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def _join(self) -> None:
+        if self._limits.dead_letter is not None:
+            await self._undertaker.check()
+        limits = (self._limits.in_flight, self._limits.in_flight_bytes)
+        source = await self._driver.subscribe(
+            self.topic, self.group, self._start, ClaimSink.around(self, self._driver), limits
+        )
+        if self._closing:
+            await source.close(())
+            raise Closed("the subscription was closed while it was being entered")
+        if isinstance(source, Remembers):
+            self._remember = source.remember
+        self._source = source
+
+    async def __aexit__(self, *_: object) -> None:
         await self.close(drain=0.0)
 
     async def __aiter__(self) -> AsyncIterator[Delivery]:
@@ -143,17 +146,19 @@ class Subscription:
         await Runner(self, handler, self._limits.retry, concurrency, order == "key").run()
 
     async def settled(self) -> None:
-        """Return when all acks and rejects so far are durable.
+        """Return when all acks and rejects so far are durable: none of those messages is delivered again.
+
+        On Kafka, which knows one position per partition, that holds for an ack once everything before it in its
+        partition is acknowledged or rejected, too; `settled` does not wait for that. Until then a crash, or a
+        consumer that takes the partition over, repeats it.
 
         Raises:
             AckLost: some came after the message was given to another consumer; each is reported once.
         """
         source = self.joined()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-        self._lost += await source.settle()
-        if self._lost:
-            lost, self._lost = self._lost, []
+        await self._undertaker.finish()
+        lost = await source.settle()
+        if lost:
             raise AckLost(lost)
 
     async def lag(self) -> int:
@@ -180,8 +185,8 @@ class Subscription:
         await self._closed.wait()
 
     async def _end(self, drain: float) -> None:
-        held = (*self._ready, *self._parked)
-        waiting = [each for each in held if isinstance(each, Delivery) and each.attempt > 1]
+        waiting = (*self._ready, *self._parked)
+        self._remains.leave(each for each in waiting if isinstance(each, Delivery))
         self._ready.drop()
         self._news.set()
         for handle in self._parked.values():
@@ -189,16 +194,15 @@ class Subscription:
         self._parked.clear()
         if drain > 0:
             await self._drained(drain)
-        for task in (*self._tasks, *((self._lag_task,) if self._lag_task else ())):
-            task.cancel()
-        if self._tasks or self._lag_task:
-            await asyncio.wait([*self._tasks, *((self._lag_task,) if self._lag_task else ())])
+        # What it is at work on is still in hand, and given back with the rest.
+        await self._undertaker.cut_off()
+        if self._lag_task is not None:
+            self._lag_task.cancel()
+            await asyncio.wait((self._lag_task,))
         if self._source is not None:
-            unsettled = [(each, each.attempt) for each in waiting]
             for run in list(self._handed_runs):
                 self.open(run)
-            unsettled += [(each, each.attempt + 1) for each in self._handed]
-            lost = await self._source.close(unsettled)
+            lost = await self._source.close(self._remains.unsettled(self._handed))
             if lost:
                 _log.warning("%s", AckLost(lost))
 
@@ -206,8 +210,7 @@ class Subscription:
         try:
             async with asyncio.timeout(drain):
                 await self._idle.wait()
-                while self._tasks:
-                    await asyncio.wait(self._tasks)
+                await self._undertaker.finish()
         except TimeoutError:
             _log.warning(
                 "%s: %d deliveries were not settled within %g s; they come again",
@@ -259,12 +262,14 @@ class Subscription:
         if delivery.state != HANDED:
             return
         if self._limits.retry.exhausted(delivery.failures + 1):
+            delivery.failures += 1
             self._bury(
-                delivery, "retries", f"given up after {delivery.failures + 1} failures: {reason}"
+                delivery, "retries", f"given up after {delivery.failures} failures: {reason}"
             )
             return
         again = self.again(delivery)
         if self._closing:
+            self._remains.leave((again,))
             return
         if delay <= 0:
             self._arrive((again,))
@@ -294,10 +299,16 @@ class Subscription:
         self._handed.discard(delivery)
         delivery.lease.in_hand -= 1
         self._check_idle()
-        return Delivery(
-            delivery.message, delivery.topic, delivery.attempt + 1, delivery.lease, delivery.offset, self,
-            delivery._native, delivery.failures + failed,
-        )  # fmt: skip
+        again = delivery.following(failed=failed)
+        if self._remember is not None:
+            self._remember(again)
+        return again
+
+    def rest(self, delivery: Delivery) -> Delivery:
+        """The next attempt of one that failed, to be handed out by who asked for it (`hand_out`)."""
+        again = self.again(delivery)
+        self._remains.resting.add(again)
+        return again
 
     def settle_enlisted(self, deliveries: Sequence[Delivery]) -> None:
         """A transaction has acknowledged these."""
@@ -317,9 +328,12 @@ class Subscription:
             for each in deliveries
             if each.state in states
         ]
-        if not self._closing:
-            self._ready.put_first(reversed(again))
-            self._news.set()
+        self._remains.resting.difference_update(again)
+        if self._closing:
+            self._remains.leave(again)
+            return
+        self._ready.put_first(reversed(again))
+        self._news.set()
 
     def release(self, delivery: Delivery) -> None:
         """Forget a delivery that its lease no longer covers; it comes again elsewhere."""
@@ -329,7 +343,10 @@ class Subscription:
 
     def hand_out(self, delivery: Delivery) -> bool:
         """Mark a next attempt as handed out; False when its lease is gone or the subscription is closing."""
-        if self._closing or delivery.lease.lost or delivery.lease.stopping:
+        if self._closing:
+            return False
+        self._remains.resting.discard(delivery)
+        if delivery.lease.lost or delivery.lease.stopping:
             self._account(1, size_of(delivery))
             return False
         self._hand((delivery,))
@@ -339,33 +356,26 @@ class Subscription:
 
     def room(self) -> tuple[int, int]:
         """Messages and bytes that may come."""
-        if self._closing:
-            return 0, 0
-        count = self._limits.in_flight - (self._arrived_count - self._settled_count)
-        size = self._limits.in_flight_bytes - (self._arrived_bytes - self._settled_bytes)
-        return (count, size) if count > 0 and size > 0 else (0, 0)
+        return (0, 0) if self._closing else self._space.left()
 
     def idle(self) -> bool:
         """Whether nothing waits to be handed out, or the reader waits for more than that."""
-        return self._filling or not (self._ready or self._arrived_count != self._landed_count)
+        return self._filling or not (self._ready or self._space.under_way)
 
     def put(self, deliveries: Sequence[Delivery]) -> None:
         """Take what arrived."""
-        self._arrived_bytes += sum(map(size_of, deliveries))
-        self._arrived_count += len(deliveries)
+        self._space.arrive(len(deliveries), sum(map(size_of, deliveries)))
         self._call(self._land, deliveries, len(deliveries))
 
     def put_run(self, run: Run) -> None:
         """Take a run that arrived."""
-        self._arrived_bytes += run.cost
-        self._arrived_count += len(run)
+        self._space.arrive(len(run), run.cost)
         self._call(self._land, (run,), len(run))
 
     def refuse(self, delivery: Delivery, kind: str, reason: str) -> None:
         """Dead-letter what cannot be handed out."""
-        self._arrived_bytes += size_of(delivery)
-        self._arrived_count += 1
-        self._landed_count += 1
+        self._space.arrive(1, size_of(delivery))
+        self._space.land(1)
         if not self._closing:
             self._hand((delivery,))
             self._bury(delivery, kind, reason)
@@ -395,7 +405,7 @@ class Subscription:
         return self._source
 
     def _land(self, deliveries: Sequence[Delivery | Run], count: int) -> None:
-        self._landed_count += count
+        self._space.land(count)
         self._arrive(deliveries)
 
     def _arrive(self, deliveries: Sequence[Delivery | Run]) -> None:
@@ -417,20 +427,15 @@ class Subscription:
 
     def _bury(self, delivery: Delivery, kind: str, reason: str) -> None:
         delivery.state = SETTLED
-        task = self._loop_now().create_task(self._buried(delivery, kind, reason))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._undertaker.take(delivery, kind, reason, self._buried)
 
-    async def _buried(self, delivery: Delivery, kind: str, reason: str) -> None:
-        try:
-            if await self._undertaker.bury(delivery, kind, reason):
-                self.joined().ack((delivery,))
-        finally:
-            self._return((delivery,))
+    def _buried(self, delivery: Delivery, done: bool) -> None:
+        if done:
+            self.joined().ack((delivery,))
+        self._return((delivery,))
 
     def _account(self, count: int, size: int) -> None:
-        self._settled_count += count
-        self._settled_bytes += size
+        self._space.settle(count, size)
         if count > 0 and self._source is not None:
             self._source.wake()
 

@@ -67,7 +67,11 @@ class Claim(Lease):
 
     def state(self) -> str | None:
         """What must be remembered beside the range; None when nothing."""
-        history = {str(n): h for n, h in self.history.items() if self.first <= n < self.last}
+        history = {
+            str(number): known
+            for number, known in self.history.items()
+            if self.first <= number < self.last and number not in self.done
+        }
         if not self.done and not history:
             return None
         return json.dumps({"done": list(ranges(self.done)), "history": history})

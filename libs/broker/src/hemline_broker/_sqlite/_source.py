@@ -6,6 +6,7 @@ import logging
 import sqlite3
 import time
 import uuid
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 
@@ -45,6 +46,7 @@ class SqliteSource(ConsumerThread):
         self._claims: dict[int, Claim] = {}
         self._dirty: set[Claim] = set()
         self._unstored: list[Sequence[Delivery]] = []
+        self._notes: deque[Delivery] = deque()
         self._version = -1
         self._unread = True
         self._stored_at = self._signed_at = self._looked_at = 0.0
@@ -53,6 +55,10 @@ class SqliteSource(ConsumerThread):
 
     def wake(self) -> None:
         """The thread looks often enough."""
+
+    def remember(self, delivery: Delivery) -> None:
+        """Leave it to the thread, which writes it beside the acks."""
+        self._notes.append(delivery)
 
     async def lag(self) -> int:
         """Ask the database."""
@@ -157,7 +163,19 @@ class SqliteSource(ConsumerThread):
             self._sink.put(deliveries)
 
     def _collect(self) -> None:
-        """Note on the claims what was acknowledged."""
+        """Note on the claims what failed and what was acknowledged."""
+        while self._notes:
+            again = self._notes.popleft()
+            claim = again.lease
+            # It may be acknowledged by now, and its claim be gone.
+            if (
+                isinstance(claim, Claim)
+                and claim.id in self._claims
+                and again.offset >= claim.first
+                and again.offset not in claim.done
+            ):
+                claim.remember(again.offset, again.attempt, again.failures)
+                self._dirty.add(claim)
         while self._acks:
             deliveries = self._acks.popleft()
             if isinstance(deliveries, Run):
@@ -180,7 +198,7 @@ class SqliteSource(ConsumerThread):
             if not still_mine:
                 claim.lost = True
                 for deliveries in self._unstored:
-                    self._lost += [d.message.id for d in deliveries if d.lease is claim]
+                    self._lost.extend([d.message.id for d in deliveries if d.lease is claim])
             if claim.finished or claim.lost:
                 self._claims.pop(claim.id, None)
         self._dirty.clear()
