@@ -273,7 +273,7 @@ def test_without_the_extra(tmp_path: Path) -> None:
     """One line that says what to install."""
     program = "import sys; sys.modules['obstore'] = None; sys.argv[0] = 'x'; from hemline_broker.cli import app; app()"
     for arguments in (
-        ("topics", f"sqlite:///{tmp_path}/b.db?claim_check=file://{tmp_path}/claims"),
+        ("ensure", f"sqlite:///{tmp_path}/b.db?claim_check=file://{tmp_path}/claims", "notes"),
         ("sweep", tmp_path.as_uri(), "--older-than", "1d"),
     ):
         ended = subprocess.run(

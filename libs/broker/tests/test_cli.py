@@ -80,6 +80,7 @@ def test_a_day_with_a_broker(any_url: str, tmp_path: Path) -> None:
 
 
 def test_unknown_topics(any_url: str) -> None:
+    done("ensure", any_url, "other")
     for command in ("send", "tail", "lag", "check"):
         arguments = (command, any_url, "no-such-topic", *([__file__] if command == "send" else ()))
         assert "'no-such-topic' does not exist" in complaint(1, *arguments)

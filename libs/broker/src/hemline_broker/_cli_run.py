@@ -16,9 +16,17 @@ from hemline_broker._cli_text import one_line
 from hemline_broker._connect import connect
 from hemline_broker._errors import BrokerError, InvalidMessage, InvalidOption
 
-__all__ = ["finish", "read", "with_broker", "wrong"]
+__all__ = ["existing", "finish", "read", "with_broker", "wrong"]
 
 _ADVICE = re.compile(r"call ensure\('(.*?)'\) first")
+
+
+def existing(url: str) -> str:
+    """The URL for a command that needs what is there: a mistyped file must be an error, not a new and empty broker."""
+    scheme, _, rest = url.partition(":")
+    if scheme.lower() != "sqlite" or "create=" in rest.partition("?")[2]:
+        return url
+    return f"{url}{'&' if '?' in rest else '?'}create=no"
 
 
 def with_broker(url: str, work: Callable[[Broker], Awaitable[None]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +13,7 @@ import typer
 from hemline_broker import Broker, Message, NotFound
 from hemline_broker._backend import TopicInfo
 from hemline_broker._check import Report, check_broker
-from hemline_broker._cli_run import finish, read, with_broker, wrong
+from hemline_broker._cli_run import existing, finish, read, with_broker, wrong
 from hemline_broker._cli_text import age, delivery_line, pair, table
 
 __all__ = ["app"]
@@ -66,7 +67,7 @@ def send(
             receipt = await broker.send(topic, message)
             typer.echo(f"{receipt.id} at {receipt.position}")
 
-    with_broker(url, work)
+    with_broker(existing(url), work)
 
 
 @app.command()
@@ -101,7 +102,7 @@ def tail(
         finally:
             await broker.forget(topic, group)
 
-    with_broker(url, work)
+    with_broker(existing(url), work)
 
 
 @app.command()
@@ -122,7 +123,7 @@ def lag(
         ]
         typer.echo(table(("topic", "group", "not acknowledged"), rows))
 
-    with_broker(url, work)
+    with_broker(existing(url), work)
 
 
 @app.command()
@@ -144,7 +145,7 @@ def topics(url: URL) -> None:
         ]
         typer.echo(table(("topic", "partitions", "messages", "groups"), rows))
 
-    with_broker(url, work)
+    with_broker(existing(url), work)
 
 
 @app.command()
@@ -186,7 +187,7 @@ def check(
     async def work(broker: Broker) -> None:
         reports.append(await check_broker(broker, topic))
 
-    with_broker(url, work)
+    with_broker(existing(url), work)
     for report in reports:
         for finding in report.findings:
             typer.echo(f"{finding.where}: {finding.problem}\n    mend it: {finding.mend}")
@@ -235,8 +236,8 @@ def sweep(
     finish(work)
 
 
-async def _topics(broker: Broker, only: str | None) -> list[TopicInfo]:
-    found = [info for info in await broker.topics() if only in (None, info.name)]
+async def _topics(broker: Broker, only: str | None) -> Sequence[TopicInfo]:
+    found = await broker.topics(None if only is None else (only,))
     if only is not None and not found:
         raise NotFound(f"topic {only!r} does not exist")
     return found

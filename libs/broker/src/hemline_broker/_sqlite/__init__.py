@@ -2,6 +2,7 @@
 
 URLs: `sqlite:///relative.db`, `sqlite:////absolute.db`, `memory:`, `memory:name`. Options:
 
+- `create` (yes): `no` refuses a file that does not exist, instead of making it.
 - `poll_ms` (2): how often an idle consumer looks for news, in milliseconds.
 - `lease` (30): seconds after which a consumer that gives no sign of life loses its messages. A consumer that died
   loses them at once, where the file system has locks.

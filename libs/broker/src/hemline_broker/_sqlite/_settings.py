@@ -39,14 +39,23 @@ class Settings:
         """Check a URL.
 
         Raises:
-            InvalidOption: it names no file, a file in a folder that does not exist, or an unknown option.
+            InvalidOption: it names no file, a file in a folder that does not exist, one that does not exist though it
+                must, or an unknown option.
         """
+        path = None
         if url.scheme == "memory":
             uri, beside = f"file:/hemline-{url.rest or uuid.uuid4().hex}?vfs=memdb", None
         else:
             path = _path(url.rest)
-            uri, beside = f"{path.as_uri()}?mode=rwc", path.with_name(path.name + ".live")
+            uri, beside = path.as_uri(), path.with_name(path.name + ".live")
         options = Options(url.options, url.scheme)
+        if path is not None:
+            create = options.choice("create", {"yes": True, "no": False}, "yes")
+            if not (create or _holds_something(path)):
+                raise InvalidOption(
+                    f"the broker file {path} does not exist or is empty; is its name right?"
+                )
+            uri += "?mode=rwc" if create else "?mode=rw"
         settings = cls(
             uri=uri,
             beside=beside,
@@ -59,6 +68,10 @@ class Settings:
         )
         options.finish()
         return settings
+
+
+def _holds_something(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
 
 
 def _path(rest: str) -> Path:
