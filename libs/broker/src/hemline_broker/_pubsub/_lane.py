@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from google.pubsub_v1 import types
 
-from hemline_broker._errors import BrokerError, Closed
+from hemline_broker._errors import BrokerError, Closed, Denied, NotFound, Unavailable
 from hemline_broker._message import Message, Receipt
 from hemline_broker._pubsub._messages import (
     MAX_REQUEST_BYTES,
@@ -67,6 +67,8 @@ class Lane:
         self._connection = connection
         self._topic = topic
         self._at_once = at_once
+        # One request at a time is what a lane of one ordering key has, and no other.
+        self._ordered = at_once == 1
         self._on_idle = on_idle
         self._waiting: deque[tuple[Sending, int]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -123,10 +125,12 @@ class Lane:
             if sending.future.cancelled():
                 self._waiting.popleft()
                 continue
-            encoded = encode(sending.messages[place], ordered=self._at_once == 1)
+            encoded = encode(sending.messages[place], ordered=self._ordered)
             if isinstance(encoded, BrokerError):
+                if part.messages and self._ordered:
+                    break  # what is before it may fail, too, and goes first
                 self._waiting.popleft()
-                sending.report(place, encoded)
+                self._fail([(sending, place)], encoded)
                 continue
             size += encoded.ByteSize() + _FRAME_BYTES
             if part.messages and size > MAX_REQUEST_BYTES:
@@ -144,7 +148,8 @@ class Lane:
             self._fail(part.origins, Closed("the broker was closed before the message was sent"))
             raise
 
-    async def _send(self, part: _Part) -> None:
+    async def _send(self, part: _Part) -> bool:
+        """Whether all of it was sent."""
         loop = asyncio.get_running_loop()
         count = len(part.origins)
         try:
@@ -159,25 +164,43 @@ class Lane:
             if type(error) is BrokerError and count > 1:
                 # One message spoils the request: find it by halves, so that the others are sent.
                 half = count // 2
-                await self._send(_Part(part.messages[:half], part.origins[:half], part.until))
-                await self._send(_Part(part.messages[half:], part.origins[half:], part.until))
-                return
+                first = _Part(part.messages[:half], part.origins[:half], part.until)
+                second = _Part(part.messages[half:], part.origins[half:], part.until)
+                if await self._send(first) or not self._ordered:
+                    return await self._send(second)
+                self._report(second.origins, _behind(error))
+                return False
             self._fail(part.origins, error)
-            if self._at_once == 1:
-                self._fail(self._waiting, error)
-                self._waiting.clear()
-            return
+            return False
         positions = answer.message_ids
         if len(positions) != count:
             self._fail(
                 part.origins,
                 BrokerError(f"Pub/Sub answered {len(positions)} positions for {count} message(s)"),
             )
-            return
+            return False
         for (sending, place), position in zip(part.origins, positions, strict=True):
             sending.report(place, Receipt(sending.messages[place].id, position))
+        return True
+
+    def _fail(self, origins: Sequence[tuple[Sending, int]], error: BrokerError) -> None:
+        """Report it; where order is kept, nothing that waits behind may go first."""
+        self._report(origins, error)
+        if self._ordered:
+            self._report(self._waiting, _behind(error))
+            self._waiting.clear()
 
     @staticmethod
-    def _fail(origins: Sequence[tuple[Sending, int]], error: BrokerError) -> None:
+    def _report(origins: Iterable[tuple[Sending, int]], error: BrokerError) -> None:
         for sending, place in origins:
             sending.report(place, error)
+
+
+def _behind(error: BrokerError) -> BrokerError:
+    """What becomes of a message whose forerunner of the same key failed."""
+    if isinstance(error, NotFound | Denied | Unavailable | Closed):
+        return error  # of the topic or the service, not of one message
+    return Unavailable(
+        "not sent: the topic keeps the order of a key, and an earlier message of this one failed; send it again "
+        f"when that one is dealt with: {error}"
+    )
