@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 
+from hemline_broker._delivery import OVERHEAD_BYTES
 from hemline_broker._message import Message
 from hemline_broker._sqlite._chunks import CHUNK_MESSAGES, decode
 from hemline_broker._sqlite._claims import Claim, left
@@ -165,13 +166,24 @@ class Group:
             if begin is None:
                 begin = start
             stop = min(base + held, last, start + count)
-            # Sizes within a chunk are not known here; chunks of more than one message are small.
-            used += chunk_size * (stop - start) // held
+            whole = chunk_size + held * OVERHEAD_BYTES
+            if used + whole > size:
+                stop, whole = self._fit(base, start, stop, size - used)
+            used += whole
             count -= stop - start
             if count <= 0 or used >= size:
                 end = stop
                 break
         return (last if begin is None else begin), end, used
+
+    def _fit(self, base: int, start: int, stop: int, room: int) -> tuple[int, int]:
+        """Where to stop in a chunk that is not sure to fit, and the bytes up to there; the last may go beyond."""
+        used = 0
+        for number, message in enumerate(self._messages(base)[start - base : stop - base], start):
+            used += len(message.data) + OVERHEAD_BYTES
+            if used >= room:
+                return number + 1, used
+        return stop, used
 
     def _chunks(self, first: int, last: int) -> list[tuple[int, int, int]]:
         """Base, count and size of the chunks that overlap a range. Reads the index alone."""
