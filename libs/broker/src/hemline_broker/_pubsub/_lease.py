@@ -53,7 +53,10 @@ class Leases:
         lease instead of doing the work twice.
         """
         held = self._held.get(message_id)
-        if held is not None:
+        if held is not None and now >= held.until:
+            # The process was stopped meanwhile: others may have it, and this delivery may be as old.
+            self.lose([held])
+        elif held is not None:
             held.ack_id = ack_id
             held.until = now + self._lease_s
             return None

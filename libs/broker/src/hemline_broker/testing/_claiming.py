@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,13 +10,11 @@ import pytest
 
 from hemline_broker import (
     ClaimCheck,
-    Delivery,
     InvalidMessage,
     InvalidOption,
     Message,
     NotFound,
     Observer,
-    Subscription,
 )
 from hemline_broker.claims import sweep
 from hemline_broker.testing._behaviour import named
@@ -60,7 +57,7 @@ class Claiming:
                 topic, group="group", in_flight_bytes=2 * size
             ) as subscription:
                 held = await harness.take(subscription, 2)
-                more = await _all_there_is(harness, subscription)
+                more = await harness.rest(subscription)
                 assert len(held) + len(more) <= 3
                 for delivery in (*held, *more):
                     delivery.ack()
@@ -187,14 +184,3 @@ class Claiming:
 
 def _objects(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
-
-
-async def _all_there_is(harness: Harness, subscription: Subscription) -> list[Delivery]:
-    found: list[Delivery] = []
-    try:
-        async with asyncio.timeout(harness.quiet):
-            async for delivery in subscription:
-                found.append(delivery)
-    except TimeoutError:
-        pass
-    return found

@@ -6,10 +6,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
-import pytest
-
-from hemline_broker import AckLost, Capability, Delivery, Message
+from hemline_broker import Capability, Delivery, Message
 from hemline_broker.testing._behaviour import RESTART, named, needs
 from hemline_broker.testing._harness import Harness, bodies, numbered
 
@@ -31,6 +31,39 @@ async def main(url, topic, count):
                 await asyncio.Event().wait()
 
 asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+"""
+
+
+# Takes eight messages, says so, and settles them when its input ends.
+_SLEEPER = """
+import asyncio, sys
+from hemline_broker import AckLost, TransactionAborted, connect
+
+async def main(url, topic, end, *target):
+    async with connect(url) as broker, broker.subscribe(topic, group="group") as subscription:
+        taken = []
+        async for delivery in subscription:
+            taken.append(delivery)
+            if len(taken) == 8:
+                break
+        print("taken", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+        try:
+            if end == "ack":
+                for delivery in taken:
+                    delivery.ack()
+                await subscription.settled()
+            else:
+                async with broker.transaction(subscription) as transaction:
+                    transaction.send_many(*target, [delivery.message for delivery in taken])
+                    transaction.ack(taken)
+            print("settled", flush=True)
+        except AckLost as error:
+            print("lost", *error.ids, flush=True)
+        except TransactionAborted:
+            print("aborted", flush=True)
+
+asyncio.run(main(*sys.argv[1:]))
 """
 
 
@@ -115,57 +148,125 @@ class Crashing:
         async with (
             harness.topic("group") as (_, topic),
             harness.with_options(harness.short_lease).connect() as broker,
+            harness.with_options(harness.short_lease).connect() as another,
         ):
-            await broker.send_many(topic, numbered(2))
-            async with broker.subscribe(topic, group="group", in_flight=1) as subscription:
+            await broker.send(topic, Message(b"first"))
+            async with broker.subscribe(topic, group="group") as subscription:
                 delivery = await harness.one(subscription)
-                await asyncio.sleep(harness.hold)
+                # Whoever waits for the messages of the dead would get it.
+                async with another.subscribe(topic, group="group") as heir:
+                    taken = asyncio.create_task(harness.one(heir))
+                    await asyncio.sleep(harness.hold)
+                    assert not taken.done()
+                    taken.cancel()
+                    await asyncio.gather(taken, return_exceptions=True)
                 assert not delivery.lease.lost
                 delivery.ack()
                 await subscription.settled()
+                await broker.send(topic, Message(b"second"))
                 other = await harness.one(subscription)
-                assert {delivery.message.data, other.message.data} == {b"0", b"1"}
-                assert (delivery.attempt, other.attempt) == (1, 1)
+                assert (other.message.data, other.attempt) == (b"second", 1)
 
     @named("Watermill TestReconnect", "Dapr Kafka brokers killed")
     @needs(RESTART)
     async def test_restart(self, harness: Harness) -> None:
-        """A restart of the broker loses nothing that was confirmed."""
+        """A restart of the broker loses nothing that was confirmed and repeats nothing that was settled."""
         if harness.restart is None:
             raise AssertionError("run without a way to restart the backend")
-        async with harness.topic("group") as (broker, topic):
-            seen: set[bytes] = set()
+        async with harness.topic("group", "late") as (broker, topic):
+            seen: list[bytes] = []
+            go_on = asyncio.Event()
 
             async def consume() -> None:
-                async with broker.subscribe(topic, group="group") as subscription:
+                async with broker.subscribe(topic, group="group", in_flight=10) as subscription:
                     async for delivery in subscription:
-                        seen.add(delivery.message.data)
+                        seen.append(delivery.message.data)
                         delivery.ack()
+                        if len(seen) == 30:
+                            await subscription.settled()
+                            settled.set()
+                            await go_on.wait()
 
+            settled = asyncio.Event()
             task = asyncio.create_task(consume())
             try:
                 await broker.send_many(topic, numbered(100))
-                await harness.until(lambda: len(seen) == 100)
+                async with asyncio.timeout(harness.patience):
+                    await settled.wait()
+                before = set(seen)
+                # Most of what is confirmed by now lies with the broker alone.
                 await harness.restart()
+                go_on.set()
                 await broker.send_many(topic, numbered(100, 100), timeout=2 * harness.patience)
-                await harness.until(lambda: len(seen) == 200)
+                await harness.until(lambda: len(set(seen)) == 200)
             finally:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-            assert sorted(map(int, seen)) == list(range(200))
+            assert sorted(map(int, set(seen))) == list(range(200))
+            assert not before.intersection(seen[30:])
+            # A group that had read nothing has everything before it, what was sent before the restart included.
+            async with harness.connect() as other, other.subscribe(topic, group="late") as late:
+                taken = await harness.take(late, 200)
+                assert {int(body) for body in bodies(taken)} == set(range(200))
 
     @named("C4", "C17")
+    @needs(Capability.SHARED)
     async def test_ack_of_a_lost_lease(self, harness: Harness) -> None:
-        """An ack after the message went to another consumer is reported, with the message's id."""
+        """An ack after the message went to another consumer is reported, by the message's id or its position."""
         async with harness.topic("group") as (broker, topic):
-            await broker.send(topic, Message(b"x"))
-            async with broker.subscribe(topic, group="group") as subscription:
-                delivery = await harness.one(subscription)
-                delivery.lease.lost = True  # as the driver marks it when it learns of the loss
-                delivery.ack()
-                with pytest.raises(AckLost) as caught:
-                    await subscription.settled()
-                assert caught.value.ids == (delivery.message.id,)
+            await broker.send_many(topic, numbered(8))
+            async with (
+                sleeper(harness, "ack", topic) as wake,
+                harness.with_options(harness.short_lease).connect() as other,
+                other.subscribe(topic, group="group") as subscription,
+            ):
+                theirs = await harness.take(subscription, 1)
+                outcome, *lost = await wake()
+                for delivery in theirs:
+                    delivery.ack()
                 await subscription.settled()
-            async with broker.subscribe(topic, group="group") as subscription:
-                assert bodies([await harness.one(subscription)]) == [b"x"]
+            assert outcome == "lost"
+            for delivery in theirs:
+                assert {delivery.message.id, delivery.position}.intersection(lost)
+
+
+@asynccontextmanager
+async def sleeper(
+    harness: Harness, end: str, topic: str, *arguments: str
+) -> AsyncIterator[Callable[[], Awaitable[list[str]]]]:
+    """A consumer of eight messages whose process is stopped, as a paused machine is.
+
+    Args:
+        harness: where.
+        end: what it does when it wakes up: "ack", or "transact" with the topic to which it copies.
+        topic: that it consumes with the group "group".
+        arguments: for its end.
+
+    Yields:
+        what wakes it up and returns what it then says: an outcome, and the ids or positions of lost acks.
+    """
+    url = harness.with_options(harness.short_lease).url
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _SLEEPER, url, topic, end, *arguments),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    if process.stdin is None or process.stdout is None:
+        raise AssertionError("no pipes")
+    stdin, stdout = process.stdin, process.stdout
+
+    async def wake() -> list[str]:
+        stdin.close()
+        process.send_signal(signal.SIGCONT)
+        async with asyncio.timeout(2 * harness.patience):
+            return (await stdout.readline()).decode().split()
+
+    try:
+        async with asyncio.timeout(2 * harness.patience):
+            assert await stdout.readline() == b"taken\n"
+        process.send_signal(signal.SIGSTOP)
+        yield wake
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

@@ -82,6 +82,18 @@ class Harness:
         except TimeoutError:
             return
 
+    async def rest(self, subscription: Subscription) -> list[Delivery]:
+        """What still comes until nothing has come for the quiet time, not acknowledged."""
+        found: list[Delivery] = []
+        try:
+            while True:
+                async with asyncio.timeout(self.quiet):
+                    async for delivery in subscription:
+                        found.append(delivery)
+                        break
+        except TimeoutError:
+            return found
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for something."""
         async with asyncio.timeout(self.patience):

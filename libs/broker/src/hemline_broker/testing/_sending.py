@@ -147,11 +147,17 @@ class Sending:
     async def test_ensure_twice(self, harness: Harness) -> None:
         """`ensure` of what exists changes nothing: no message is lost or repeated by it."""
         async with harness.topic("group") as (broker, topic):
-            await broker.send(topic, Message(b"first"))
+            await broker.send_many(topic, numbered(2))
+            async with broker.subscribe(topic, group="group") as subscription:
+                taken = await harness.take(subscription, 2)
+                (first,) = [each for each in taken if each.message.data == b"0"]
+                first.ack()
+                await subscription.settled()
             await broker.ensure(topic, "group", start="new")
             await broker.ensure(topic, "group", start="oldest")
             async with broker.subscribe(topic, group="group") as subscription:
-                assert (await harness.one(subscription)).message.data == b"first"
+                assert (await harness.one(subscription)).message.data == b"1"
+                await harness.nothing(subscription)
 
     @named("go-cloud TestErrorOnSendToClosedTopic")
     async def test_closed_broker(self, harness: Harness) -> None:
@@ -259,20 +265,36 @@ class Sending:
 
     @named("go-cloud TestMetadata", "C12")
     async def test_illegal_arguments(self, harness: Harness) -> None:
-        """What cannot work is refused with a typed error."""
-        async with harness.topic() as (broker, topic):
-            for message in (
+        """What cannot work is refused with a typed error, whether it is sent alone or with others."""
+        async with harness.topic("group") as (broker, topic):
+            illegal = [
                 Message(b"", id=""),
                 Message(b"", time=datetime(2024, 1, 1)),
                 Message(b"", extensions={"Upper": "x"}),
                 Message(b"", headers={"content-type": "x"}),
                 Message("text"),  # type: ignore[arg-type]
+                Message(b"", key=5),  # type: ignore[arg-type]
+                Message(b"", id=b"x"),  # type: ignore[arg-type]
                 Message(b"", headers={"h": "\ud800"}),
-            ):
+                Message(b"", key="\ud800"),
+            ]
+            for message in illegal:
                 with pytest.raises(InvalidMessage):
                     await broker.send(topic, message)
+            with pytest.raises(SendFailed) as caught:
+                await broker.send_many(topic, [*illegal, Message(b"legal")])
+            errors = caught.value.errors
+            assert {place: type(error) for place, error in errors.items()} == dict.fromkeys(
+                range(len(illegal)), InvalidMessage
+            )
+            async with broker.subscribe(topic, group="group") as subscription:
+                assert (await harness.one(subscription)).message.data == b"legal"
             with pytest.raises(InvalidOption):
                 await broker.ensure("no spaces allowed")
+            with pytest.raises(InvalidOption, match="no dot"):
+                await broker.ensure(topic, "no.dots")
+            with pytest.raises(InvalidOption, match="no dot"):
+                broker.subscribe(topic, group="no.dots")
             with pytest.raises(InvalidOption):
                 broker.subscribe(topic, group="group", start="yesterday")  # type: ignore[arg-type]
             with pytest.raises(InvalidOption):

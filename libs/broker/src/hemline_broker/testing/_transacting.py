@@ -18,10 +18,10 @@ from hemline_broker import (
     Message,
     NotFound,
     TooLarge,
-    TransactionAborted,
     Unsupported,
 )
 from hemline_broker.testing._behaviour import named, needs, only_without
+from hemline_broker.testing._crashing import sleeper
 from hemline_broker.testing._harness import Harness, bodies, numbered
 
 # Copies from one topic to another until it is killed, a few messages at a time.
@@ -173,23 +173,23 @@ class Transacting:
                 await harness.nothing(subscription)
 
     @named("C17")
-    @needs(Capability.TRANSACTIONS)
+    @needs(Capability.TRANSACTIONS, Capability.SHARED)
     async def test_transaction_of_a_lost_lease(self, harness: Harness) -> None:
         """What went to another consumer cannot be acknowledged, and nothing is sent for it."""
         async with (
             harness.topic("group") as (broker, source),
             harness.topic("reader") as (_, target),
         ):
-            await broker.send(source, Message(b"x"))
-            async with broker.subscribe(source, group="group") as inputs:
-                delivery = await harness.one(inputs)
-                delivery.lease.lost = True  # as the driver marks it when it learns of the loss
-                with pytest.raises(TransactionAborted):
-                    async with broker.transaction(inputs) as transaction:
-                        transaction.send(target, delivery.message)
-                        transaction.ack(delivery)
-            async with broker.subscribe(source, group="group") as inputs:
-                assert (await harness.one(inputs)).message.data == b"x"
+            await broker.send_many(source, numbered(8))
+            async with (
+                sleeper(harness, "transact", source, target) as wake,
+                harness.with_options(harness.short_lease).connect() as other,
+                other.subscribe(source, group="group") as inputs,
+            ):
+                taken = await harness.take(inputs, 8)
+                assert await wake() == ["aborted"]
+                async with other.transaction(inputs) as transaction:
+                    transaction.ack(taken)
             async with broker.subscribe(target, group="reader") as outputs:
                 await harness.nothing(outputs)
 
