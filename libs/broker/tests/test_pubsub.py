@@ -366,6 +366,28 @@ async def test_a_foreign_reader_sees_the_cloudevents_binding(harness: Harness) -
         }  # fmt: skip
 
 
+async def test_a_topic_that_is_made_anew_under_a_group(harness: Harness) -> None:
+    """The old subscription reads nothing any more: that is said, and how to mend it, which does."""
+    async with harness.topic("group") as (broker, topic):
+        await publisher(broker).delete_topic(topic=names(topic)[0])
+        await broker.ensure(topic)
+        with pytest.raises(NotFound, match="reads a topic that was deleted"):
+            await broker.ensure(topic, "group")
+        await broker.forget(topic, "group")
+        await broker.ensure(topic, "group")
+        await broker.send(topic, Message(b"x"))
+        async with broker.subscribe(topic, group="group") as subscription:
+            assert (await harness.one(subscription)).message.data == b"x"
+
+
+async def test_topics_by_name(harness: Harness) -> None:
+    """Those that were asked for and exist, with their groups."""
+    async with harness.topic("one", "two") as (broker, topic):
+        (info,) = await broker.topics([topic, "no-such-topic"])
+        assert (info.name, dict(info.groups)) == (topic, {"one": None, "two": None})
+        assert info in await broker.topics()
+
+
 async def test_a_topic_or_group_that_is_deleted_meanwhile(harness: Harness) -> None:
     """Whoever reads or sends is told, and how to mend it."""
     async with AsyncExitStack() as stack:

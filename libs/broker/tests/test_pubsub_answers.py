@@ -22,8 +22,10 @@ from hemline_broker import (
     NotFound,
     SendFailed,
     TooLarge,
+    Unavailable,
     connect,
 )
+from hemline_broker._pubsub._publisher import ORDERED_LABEL
 from hemline_broker._pubsub._settings import GLOBAL_ENDPOINT, Settings
 from hemline_broker._url import BrokerURL
 from hemline_broker.testing import Harness, numbered
@@ -256,11 +258,106 @@ async def test_one_message_that_the_server_refuses_spoils_no_other(server: Serve
     assert list(caught.value.errors) == [3]
 
 
+def ordered(server: Server) -> list[bytes]:
+    """Let every topic keep order and the server refuse the body "bad"; what it took, in order."""
+    took: list[bytes] = []
+
+    async def topic(request: Any, _: Any) -> Any:
+        return types.Topic.pb()(name=request.topic, labels={ORDERED_LABEL: "true"})
+
+    async def publish(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        if any(message.data == b"bad" for message in request.messages):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "one of the messages is bad")
+        took.extend(message.data for message in request.messages)
+        return types.PublishResponse.pb()(message_ids=["p"] * len(request.messages))
+
+    server.answers |= {"GetTopic": topic, "Publish": publish}
+    return took
+
+
+# Refused by the server, which says no more than that; and before it is asked.
+REFUSED = [Message(b"bad", key="k"), Message(b"bad", key="k", headers={"h": "x" * 2000})]
+
+
+@pytest.mark.parametrize("bad", REFUSED, ids=["by the server", "by ourselves"])
+@pytest.mark.parametrize("place", [0, 1, 4, 6])
+async def test_nothing_of_a_key_goes_before_what_failed(
+    server: Server, bad: Message, place: int
+) -> None:
+    """On an ordered topic what follows a failure of its key is not sent, and may be again; other keys go on."""
+    took = ordered(server)
+    messages = [Message(b"%d" % n, key="k") for n in range(7)]
+    messages[place] = bad
+    others = [Message(b"x%d" % n, key="other") for n in range(3)]
+    async with connect(server.url) as broker:
+        with pytest.raises(SendFailed) as caught:
+            await broker.send_many("t", [*messages, *others, Message(b"keyless")])
+        errors = caught.value.errors
+        assert sorted(errors) == list(range(place, 7))
+        assert not errors[place].retryable
+        for behind in range(place + 1, 7):
+            assert errors[behind].retryable
+            assert "not sent: the topic keeps the order of a key" in str(errors[behind])
+            assert str(errors[place]) in str(errors[behind])
+        # Without the bad one they go, in their order.
+        await broker.send_many("t", messages[place + 1 :])
+    mine = [body for body in took if body.isdigit()]
+    assert mine == [b"%d" % n for n in range(7) if n != place]
+    assert [body for body in took if not body.isdigit()].count(b"keyless") == 1
+    assert {b"x0", b"x1", b"x2"} <= set(took)
+
+
+async def test_nor_do_those_of_another_call(server: Server) -> None:
+    """Calls side by side queue for the same key: what was called later is behind what failed."""
+    took = ordered(server)
+    async with connect(server.url) as broker:
+        await broker.send("t", Message(b"first", key="k"))
+        bad, behind, other = await asyncio.gather(
+            broker.send("t", Message(b"bad", key="k")),
+            broker.send("t", Message(b"behind", key="k")),
+            broker.send("t", Message(b"other", key="other")),
+            return_exceptions=True,
+        )
+    assert isinstance(bad, BrokerError) and not bad.retryable
+    assert isinstance(behind, Unavailable)
+    assert not isinstance(other, BaseException)
+    assert took == [b"first", b"other"]
+
+
+async def test_an_ordered_topic_that_is_gone_says_so_of_every_message(server: Server) -> None:
+    ordered(server)
+    server.refuse("Publish", MISSING, "Topic not found")
+    async with connect(server.url) as broker:
+        with pytest.raises(NotFound):
+            await broker.send_many("t", [Message(b"x", key="k") for _ in range(1500)])
+
+
 async def test_ten_megabytes_need_a_claim_check(server: Server) -> None:
     async with connect(server.url) as broker:
         with pytest.raises(TooLarge, match="claim_check="):
             await broker.send("t", Message(bytes(9_990_001)))
     assert not server.asked("Publish")
+
+
+async def test_a_group_whose_subscription_reads_another_topic(server: Server) -> None:
+    """It would get the other's messages; one that has outlived its topic would get none."""
+
+    async def answer(request: Any, _: Any) -> Any:
+        return types.Subscription.pb()(name=request.subscription, topic=reads)
+
+    server.answers["GetSubscription"] = answer
+    async with connect(server.url) as broker:
+        reads = "projects/project/topics/other"
+        with pytest.raises(InvalidOption, match=r"reads projects/project/topics/other: take"):
+            await broker.ensure("t", "g")
+        with pytest.raises(InvalidOption, match=r"subscriptions/t\.g, which reads"):
+            async with broker.subscribe("t", group="g"):
+                pass
+        reads = "_deleted-topic_"
+        with pytest.raises(NotFound, match=r"forget\('t', 'g'\), then ensure\('t', 'g'\)"):
+            await broker.ensure("t", "g")
+        reads = "projects/project/topics/t"
+        await broker.ensure("t", "g")
 
 
 # --- exactly-once delivery ---------------------------------------------------------------------------------------

@@ -148,8 +148,8 @@ class Lane:
             self._fail(part.origins, Closed("the broker was closed before the message was sent"))
             raise
 
-    async def _send(self, part: _Part) -> bool:
-        """Whether all of it was sent."""
+    async def _send(self, part: _Part) -> BrokerError | None:
+        """Send and report; what went wrong, if anything did."""
         loop = asyncio.get_running_loop()
         count = len(part.origins)
         try:
@@ -166,22 +166,23 @@ class Lane:
                 half = count // 2
                 first = _Part(part.messages[:half], part.origins[:half], part.until)
                 second = _Part(part.messages[half:], part.origins[half:], part.until)
-                if await self._send(first) or not self._ordered:
+                refused = await self._send(first)
+                if refused is None or not self._ordered:
                     return await self._send(second)
-                self._report(second.origins, _behind(error))
-                return False
+                self._report(second.origins, _behind(refused))
+                return refused
             self._fail(part.origins, error)
-            return False
+            return error
         positions = answer.message_ids
         if len(positions) != count:
-            self._fail(
-                part.origins,
-                BrokerError(f"Pub/Sub answered {len(positions)} positions for {count} message(s)"),
+            error = BrokerError(
+                f"Pub/Sub answered {len(positions)} positions for {count} message(s)"
             )
-            return False
+            self._fail(part.origins, error)
+            return error
         for (sending, place), position in zip(part.origins, positions, strict=True):
             sending.report(place, Receipt(sending.messages[place].id, position))
-        return True
+        return None
 
     def _fail(self, origins: Sequence[tuple[Sending, int]], error: BrokerError) -> None:
         """Report it; where order is kept, nothing that waits behind may go first."""
