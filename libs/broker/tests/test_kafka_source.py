@@ -179,6 +179,8 @@ async def test_what_a_doubtful_transaction_held_is_neither_committed_nor_handed_
     assert client.stored == {}
     # What was acknowledged before comes again, too, and whoever did that is told.
     assert source._take_lost() == ["topic/0/0", "topic/0/1"]
+    source._forget([part])
+    assert source._take_lost() == []
 
 
 async def test_a_broker_disconnects_though_a_subscription_cannot_end() -> None:

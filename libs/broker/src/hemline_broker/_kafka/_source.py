@@ -429,7 +429,7 @@ class KafkaSource(ConsumerThread):
         held = {each.lease for each in deliveries if not each.lease.lost}
         parts = [part for part in held if isinstance(part, Partition)]
         self._forget(parts)
-        self._anew = bool(parts)
+        self._anew = self._anew or bool(parts)
 
     def _took_effect(self, deliveries: Sequence[Delivery]) -> bool:
         # Not what could be committed now: acks that came beside the transaction are not in it.
@@ -475,6 +475,8 @@ class KafkaSource(ConsumerThread):
         # In place: the read that brings this call is about to add to it.
         self._held[:] = [record for record in self._held if record.partition() not in gone]
         for part in parts:
+            if part.lost:  # a doubtful transaction ended while its partition was being given up
+                continue
             part.lost = True
             self._parts.pop(part.number, None)
             # Their ids are forgotten by now; what has no id of its own is named by its position, too.
