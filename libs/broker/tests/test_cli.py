@@ -9,14 +9,14 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 from typer.testing import CliRunner, Result
 
-from hemline_broker import connect
+from hemline_broker import Broker, TopicInfo, connect
 from hemline_broker._cli_text import age, pair
 from hemline_broker.cli import app
 
@@ -86,6 +86,52 @@ def test_unknown_topics(any_url: str) -> None:
         assert "'no-such-topic' does not exist" in complaint(1, *arguments)
     advice = "make it with: hemline broker ensure URL no-such-topic\n"
     assert complaint(1, "tail", any_url, "no-such-topic").endswith(advice)
+
+
+@pytest.mark.parametrize("command", ["send", "tail", "lag", "topics", "check"])
+def test_what_only_looks_makes_no_database(command: str, tmp_path: Path) -> None:
+    """A mistyped name is an error, not a new and empty broker that has nothing to say."""
+    typo = tmp_path / "typo.db"
+    arguments = {"topics": (), "send": ("notes", __file__)}.get(command, ("notes",))
+    for url in (f"sqlite:///{typo}", f"sqlite:///{typo}?lease=5", f"SQLite:///{typo}"):
+        said = complaint(2, command, url, *arguments)
+        assert f"the broker file {typo} does not exist" in said
+    typo.touch()
+    assert "is empty" in complaint(2, command, f"sqlite:///{typo}", *arguments)
+    assert [each.name for each in tmp_path.iterdir()] == ["typo.db"]
+    assert typo.stat().st_size == 0
+    done("ensure", f"sqlite:///{typo}", "notes")
+    assert done("topics", f"sqlite:///{typo}").splitlines()[1].split() == ["notes", "1", "0", "-"]
+
+
+def test_the_lag_of_one_topic(any_url: str) -> None:
+    """It names that topic's groups, not those of a topic whose name goes on after a dot."""
+    topic = f"notes-{uuid.uuid4().hex[:8]}"
+    done("ensure", any_url, topic, "readers", "--start", "oldest")
+    done("ensure", any_url, f"{topic}.more", "writers", "--start", "oldest")
+    done("send", any_url, topic, given=b"x")
+    rows = [line.split() for line in done("lag", any_url, topic).splitlines()[1:]]
+    assert rows == [[topic, "readers", "1"]]
+    rows = [line.split() for line in done("lag", any_url).splitlines()[1:]]
+    assert [row for row in rows if row[0].startswith(topic)] == [
+        [topic, "readers", "1"],
+        [f"{topic}.more", "writers", "0"],
+    ]
+
+
+def test_the_lag_of_one_topic_asks_for_no_other(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster has thousands, and not everybody may see them all."""
+    done("ensure", url, "notes", "readers")
+    asked: list[object] = []
+    look = Broker.topics
+
+    async def topics(self: Broker, names: Collection[str] | None = None) -> Sequence[TopicInfo]:
+        asked.append(names)
+        return await look(self, names)
+
+    monkeypatch.setattr(Broker, "topics", topics)
+    assert done("lag", url, "notes").splitlines()[1].split() == ["notes", "readers", "0"]
+    assert asked == [("notes",)]
 
 
 @pytest.mark.parametrize(
