@@ -52,6 +52,8 @@ def parse(content_type: str | None, body: bytes) -> Event | None:
 def _event(event: dict[str, Any]) -> Event | None:
     if any(not isinstance(event.get(name), str) for name in _REQUIRED):
         return None
+    if not event["specversion"].startswith("1."):
+        return None  # before 1.0 the same names meant something else
     encoded, data = event.pop("data_base64", None), event.pop("data", None)
     content_type = event.pop("datacontenttype", None)
     if not isinstance(content_type, str | None):
