@@ -5,52 +5,74 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
-import subprocess
 import sys
-import uuid
+from asyncio.subprocess import PIPE
 
 from hemline_broker import Message, connect
 
 SIZE = 15_000_000
-AHEAD = (
-    30  # messages sent ahead of the consumer: enough to fill every bound, without filling the disk
-)
+IN_FLIGHT_BYTES = 256 << 20
+HANDLER_S = 0.05
+# Sent ahead of the consumer: enough to fill every bound. The topic keeps more than that, so nothing goes unread.
+_AHEAD = 40
+TOPIC = {"retention.bytes": str(1 << 30), "segment.bytes": str(128 << 20)}
 
 
-def peak(url: str, count: int) -> float:
+async def peak(url: str, topic: str, count: int) -> float:
     """The most memory that the consumer's process ever had, in MB."""
-    topic = f"bench-{uuid.uuid4().hex[:10]}"
-    return asyncio.run(_peak(url, topic, count))
-
-
-async def _peak(url: str, topic: str, count: int) -> float:
     async with connect(url) as broker:
         await broker.ensure(topic, "reader")
         body = os.urandom(SIZE)
-        for _ in range(min(AHEAD, count)):
+        room = asyncio.Semaphore(_AHEAD)
+        for _ in range(min(_AHEAD, count)):
+            await room.acquire()
             await broker.send(topic, Message(body), timeout=120)
-        consumer = await asyncio.create_subprocess_exec(
-            sys.executable, __file__, url, topic, str(count), stdout=subprocess.PIPE
-        )
-        for _ in range(count - AHEAD):
-            await broker.send(topic, Message(body), timeout=120)
-        out, _ = await consumer.communicate()
-        if consumer.returncode:
-            raise RuntimeError("the consumer failed")
-        return float(out)
+        command = [sys.executable, __file__, url, topic, str(count)]
+        consumer = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
+        try:
+            reading = asyncio.create_task(_read(consumer, room))
+            for _ in range(count - _AHEAD):
+                await room.acquire()
+                if consumer.returncode is not None:
+                    break
+                await broker.send(topic, Message(body), timeout=120)
+            found = await reading
+            if await consumer.wait() or found is None:
+                raise RuntimeError(f"the consumer ended with {consumer.returncode}")
+            return found
+        finally:
+            if consumer.returncode is None:
+                consumer.kill()
+                await consumer.wait()
+
+
+async def _read(consumer: asyncio.subprocess.Process, room: asyncio.Semaphore) -> float | None:
+    """Make room for each message that the consumer has handled; its last line is its memory."""
+    if consumer.stdout is None:
+        raise RuntimeError("no pipe")
+    found = None
+    while line := await consumer.stdout.readline():
+        if line == b"handled\n":
+            room.release()
+        else:
+            found = float(line)
+    await consumer.wait()
+    room.release()  # or whoever waits for a consumer that has failed would wait for ever
+    return found
 
 
 async def _consume(url: str, topic: str, count: int) -> None:
     async with (
         connect(url) as broker,
-        broker.subscribe(topic, group="reader", in_flight_bytes=256 << 20) as subscription,
+        broker.subscribe(topic, group="reader", in_flight_bytes=IN_FLIGHT_BYTES) as subscription,
     ):
         seen = 0
         async for delivery in subscription:
             if len(delivery.message.data) != SIZE:
                 raise RuntimeError(f"{len(delivery.message.data)} bytes came")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(HANDLER_S)
             delivery.ack()
+            print("handled", flush=True)
             seen += 1
             if seen == count:
                 break

@@ -19,7 +19,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+
+from _broker_table import Report
 
 from hemline_broker import (
     AckLost,
@@ -36,7 +39,9 @@ PARTITIONS = 4
 RESTART_EVERY_S = 30.0
 KILL_AFTER_S = (10.0, 40.0)
 SETTLE_EVERY_S = 0.25
+PROGRESS_EVERY_S = 15.0
 LAST_ONES_S = 180.0
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(slots=True)
@@ -104,41 +109,44 @@ class Books:
         return max((first[one] - at for one, at in self.sent.items() if one in first), default=0.0)
 
 
-def soak(servers: str, script: Path, port: int, seconds: float) -> list[tuple[str, float, str]]:
-    """Print what happened, return figures; exits with 1 at a fault."""
+def soak(servers: str, script: Path, port: int, seconds: float, report: Report) -> None:
+    """Print what happened; the report has failed if any of it must not have. SIGINT or SIGTERM ends it early."""
     run = _Soak(f"kafka://{servers}", script, port)
     asyncio.run(run.run(seconds))
     books = run.books
     again, resent = books.repeats()
     faults = books.faults()
-    print(
-        f"soak: {seconds:g} s, {run.restarts} restarts of the broker (every other by SIGKILL), "
-        f"{run.kills} consumers killed"
+    faults += [f"{n} consumers ended by themselves with {code}" for code, n in run.ended.items()]
+    table = (
+        ("sent and confirmed", len(books.sent), ""),
+        ("handled", len(books.sent) - len(books.missing()), ""),
+        ("lost", len(books.missing()), "must be 0"),
+        ("came again", again, "allowed: not settled when a consumer died or lost its partition"),
+        ("written again", resent, f"allowed: {run.errors:,} calls of send_many were not confirmed"),
+        ("other faults", len(faults) - len(books.missing()), "must be 0"),
+        ("restarts of the broker", run.restarts, "every other by SIGKILL"),
+        ("consumers killed", run.kills, "by SIGKILL"),
     )
-    print(f"  {len(books.sent):,} sent, {len(books.sent) - len(books.missing()):,} handled")
-    print(f"  {again:,} came again, not settled before a consumer died or lost its partition")
-    print(
-        f"  {run.errors:,} sends failed and were tried again, {resent:,} messages are there twice for it"
-    )
-    print(f"  {books.longest():.1f} s passed at most between confirmation and handling")
+    print(f"\nsoak: {run.lasted:.0f} s of {seconds:.0f} s")
+    for name, count, remark in table:
+        print(f"  {name:24}{count:10,}  {remark}".rstrip())
+    print(f"  {'longest wait':24}{books.longest():8.1f} s  between confirmation and handling")
     for fault in faults[:20]:
         print(f"  FAULT {fault}")
-    for code, count in run.ended.items():
-        print(f"  FAULT {count} consumers ended by themselves with {code}")
-    if faults or run.ended:
-        sys.exit(1)
-    return [
-        ("broker.soak.sent", len(books.sent), "messages"),
-        ("broker.soak.lost", len(books.missing()), "messages"),
-        ("broker.soak.repeats", again + resent, "messages"),
-        ("broker.soak.longest_s", books.longest(), "s"),
-    ]
+    if len(faults) > 20:
+        print(f"  FAULT and {len(faults) - 20:,} more")
+    report.failed = bool(faults)
+    report.figure("broker.soak.sent", len(books.sent), "messages")
+    report.figure("broker.soak.lost", len(books.missing()), "messages")
+    report.figure("broker.soak.repeats", again + resent, "messages")
+    report.figure("broker.soak.longest_s", books.longest(), "s")
 
 
 class _Soak:
     def __init__(self, url: str, script: Path, port: int) -> None:
         self.books = Books()
         self.restarts = self.kills = self.errors = 0
+        self.lasted = 0.0
         self.ended: Counter[int] = Counter()
         self._url = url
         self._restart = [str(script), "restart", "--port", str(port)]
@@ -146,21 +154,36 @@ class _Soak:
         self._ending = asyncio.Event()
 
     async def run(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        for number in _ENDING_SIGNALS:
+            loop.add_signal_handler(number, self._end)
         async with connect(self._url) as broker:
             await broker.ensure(self._topic, "group", partitions=PARTITIONS)
+            began = time.monotonic()
             async with asyncio.TaskGroup() as tasks:
                 consumers = [tasks.create_task(self._consumers()) for _ in range(CONSUMERS)]
-                tasks.create_task(self._restarts())
-                tasks.create_task(self._progress())
+                restarts = tasks.create_task(self._restarts())
+                tasks.create_task(self._progress(began, seconds))
                 sender = tasks.create_task(self._send(broker.send_many))
-                await asyncio.sleep(seconds)
+                await self._ends_within(seconds)
                 self._ending.set()
+                self.lasted = time.monotonic() - began
+                await restarts
                 await sender
-                deadline = time.monotonic() + LAST_ONES_S
-                while self.books.missing() and time.monotonic() < deadline:  # noqa: ASYNC110 - two conditions
-                    await asyncio.sleep(0.2)
+                await self._last_ones()
                 for each in consumers:
                     each.cancel()
+
+    def _end(self) -> None:
+        """A second Ctrl-C does what it always does."""
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+        print(f"  ending: waits up to {LAST_ONES_S:.0f} s for the last messages", flush=True)
+        self._ending.set()
+
+    async def _last_ones(self) -> None:
+        deadline = time.monotonic() + LAST_ONES_S
+        while self.books.missing() and time.monotonic() < deadline:  # noqa: ASYNC110 - two conditions
+            await asyncio.sleep(0.2)
 
     async def _send(self, send_many: Callable[..., Awaitable[object]]) -> None:
         while not self._ending.is_set():
@@ -182,14 +205,16 @@ class _Soak:
     async def _restarts(self) -> None:
         while not await self._ends_within(RESTART_EVERY_S):
             command = [*self._restart, *(["--kill"] if self.restarts % 2 else [])]
-            await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+            run = partial(subprocess.run, check=True, capture_output=True, start_new_session=True)
+            await asyncio.to_thread(run, command)
             self.restarts += 1
 
-    async def _progress(self) -> None:
-        while not await self._ends_within(RESTART_EVERY_S):
+    async def _progress(self, began: float, seconds: float) -> None:
+        while not await self._ends_within(PROGRESS_EVERY_S):
             print(
-                f"  {len(self.books.sent):,} sent, {len(self.books.missing()):,} of them not yet handled, "
-                f"{self.restarts} restarts, {self.kills} kills",
+                f"  {time.monotonic() - began:4.0f} of {seconds:.0f} s: {len(self.books.sent):,} sent, "
+                f"{len(self.books.missing()):,} of them not yet handled, {self.restarts} restarts, "
+                f"{self.kills} kills",
                 flush=True,
             )
 
@@ -203,8 +228,11 @@ class _Soak:
     async def _consumers(self) -> None:
         """One consumer after the other, each until it is killed."""
         while True:
+            # A session of its own: Ctrl-C at the terminal is for us alone.
             process = await asyncio.create_subprocess_exec(
-                sys.executable, __file__, self._url, self._topic, stdout=subprocess.PIPE
+                *(sys.executable, __file__, self._url, self._topic),
+                stdout=subprocess.PIPE,
+                start_new_session=True,
             )
             killing = asyncio.create_task(self._kill(process))
             try:

@@ -1,13 +1,18 @@
-"""The messaging library against the raw clients and its peers: throughput, idle latency, memory.
+"""The messaging library against the raw clients and its peers: throughput, a lone send at idle, memory.
 
-    python bench/broker.py [--quick] [--kafka HOST:PORT] [--pubsub HOST:PORT] [--soak [10m]]
+Every client sends and receives bodies of 200 B, 10 kB and 1 MB in turn: on Kafka raw confluent-kafka, ours, aiokafka
+and FastStream; on Pub/Sub's emulator google-cloud-pubsub, ours and kombu; ours on SQLite. A row is the median of its
+rounds, "of ref" the median of the ratios within a round to the first client of that backend, and who begins changes
+from round to round. Brokers run on the same machine and share its cores.
 
-Each body size is sent and received by every client in turn, several rounds over; ratios are taken within a round, and
-their median is shown. "cpu us" is the processor time of the client's process for a message in microseconds, which other
-work on the machine disturbs less than the rates. The broker runs on the same machine and shares its cores. Without
-`--kafka` a broker is started from Maven Central's jars where Java and Maven are there; else that half is left out, and
-said so. So it is with Pub/Sub's emulator, from the Cloud SDK. `--soak 10m` asks nothing but whether messages survive:
-for that long the broker is restarted every 30 s and consumers are killed after 10 to 40 s each.
+Clients of whom figures are named take part in every round, the others in the first. `--quick` means fewer messages and
+rounds. Kafka is started from Maven Central's jars and the emulator from the Cloud SDK; where that cannot be, that part
+is left out, and said so, and the rest is measured.
+
+`--soak 10m` asks nothing but whether messages survive: for that long the broker is restarted every 30 s and consumers
+are killed after 10 to 40 s each. Ctrl-C ends it early, with what was found until then.
+
+Exit codes: 0 measured, 1 a part failed or a message was lost, 2 wrong usage, 130 and 143 interrupted.
 """
 
 from __future__ import annotations
@@ -15,202 +20,212 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import shutil
-import statistics
-import subprocess
+import signal
 import sys
-import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import _broker_clients as clients
-import _broker_laps as laps
 import _broker_memory as memory
+import _broker_peers as peers
 import _broker_pubsub as pubsub
 import _broker_soak as soak
-from confluent_kafka import Producer
+import _broker_sqlite as sqlite
+from _broker_idle import idle
+from _broker_kafka import SCRIPT, KafkaGround, Running, kafka
+from _broker_table import SIZES, Report, Result, Rounds, compare
 
-from hemline_broker import Message, connect
+PARTS = ("kafka", "each", "idle", "memory", "pubsub", "sqlite")
+ON_KAFKA = frozenset(PARTS[:4])
 
-HERE = Path(__file__).parent
-KAFKA_SCRIPT = HERE.parent / "tests" / "servers" / "kafka" / "kafka.sh"
-KAFKA_PORT = 29892
 
-IDLE_RUNS = 5
+@dataclass(frozen=True)
+class Plan:
+    """How much of everything.
 
-Figures = list[tuple[str, float, str]]
+    Attributes:
+        kafka, pubsub, sqlite: size of a body → messages a round.
+        rounds: at 200 bytes, of which figures are named.
+        large_rounds: of the larger bodies.
+        each: messages with a handler and an ack for each.
+        idle: lone sends of either client.
+        memory: messages of 15 MB.
+    """
+
+    kafka: tuple[int, ...]
+    pubsub: tuple[int, ...]
+    sqlite: tuple[int, ...]
+    rounds: Rounds
+    large_rounds: Rounds
+    each: int
+    idle: int
+    memory: int
+
+    def rounds_of(self, size: int) -> Rounds:
+        return self.rounds if size == min(SIZES) else self.large_rounds
+
+
+QUICK = Plan(
+    kafka=(100_000, 20_000, 200),
+    pubsub=(4_000, 1_000, 40),
+    sqlite=(50_000, 5_000, 100),
+    rounds=Rounds(7, 1),
+    large_rounds=Rounds(3, 1),
+    each=5_000,
+    idle=2_500,
+    memory=200,
+)
+FULL = Plan(
+    kafka=(200_000, 20_000, 400),
+    pubsub=(10_000, 4_000, 100),
+    sqlite=(100_000, 10_000, 250),
+    rounds=Rounds(9, 3),
+    large_rounds=Rounds(5, 3),
+    each=20_000,
+    idle=10_000,
+    memory=2_000,
+)
+
+
+async def on_kafka(ground: KafkaGround, plan: Plan, report: Report) -> None:
+    """Every client of Kafka, and the figures of sending and receiving many."""
+    named = [clients.RAW, clients.OURS]
+    for size, count in zip(SIZES, plan.kafka, strict=True):
+        others = [peers.AIOKAFKA, peers.FASTSTREAM]
+        if size == min(SIZES):
+            others += [clients.RAW_CONSTANT, clients.RAW_BARE]
+        rounds = plan.rounds_of(size)
+        results = await compare(ground, size, count, named, others, rounds, report)
+        if size == min(SIZES):
+            _name_figures(results, report)
+
+
+def _name_figures(results: dict[str, Result], report: Report) -> None:
+    raw, ours = results[clients.RAW.name], results[clients.OURS.name]
+    for name, mine, other in (
+        ("send_many", ours.sent, raw.sent),
+        ("batches", ours.received, raw.received),
+    ):
+        report.figure(f"broker.kafka.{name}.of_raw", mine.of(other), "ratio")
+        report.figure(f"broker.kafka.{name}.cpu_of_raw", mine.cpu_of(other), "ratio")
+        report.note(
+            f"{name} at 200 B: {mine.cpu_us():.1f} us of the client's processor time a message, raw "
+            f"{other.cpu_us():.1f} us"
+        )
+
+
+async def each_on_kafka(ground: KafkaGround, plan: Plan, report: Report) -> None:
+    """A handler and an ack for each message, against FastStream's confluent backend."""
+    size = min(SIZES)
+    named = [peers.FASTSTREAM_EACH, clients.OURS_EACH]
+    results = await compare(ground, size, plan.each, named, [], plan.large_rounds, report)
+    theirs, ours = (results[client.name].received for client in named)
+    report.figure("broker.kafka.vs_faststream", ours.of(theirs), "ratio")
+    report.note(
+        "run() calls a handler and acks for each message; its reference is FastStream that does the same"
+    )
+
+
+async def memory_on_kafka(ground: KafkaGround, servers: str, plan: Plan, report: Report) -> None:
+    """What a consumer of large messages needs, in a process of its own."""
+    report.progress(f"memory: {plan.memory:,} messages of 15 MB")
+    async with ground.topic(**memory.TOPIC) as topic:
+        found = await memory.peak(f"kafka://{servers}", topic, plan.memory)
+    report.note(
+        f"{plan.memory:,} messages of 15 MB, {memory.HANDLER_S * 1000:.0f} ms a handler, at most 256 MiB in flight: "
+        f"{found:,.0f} MB at most"
+    )
+    report.figure("broker.memory_15mb_mb", found, "MB")
+
+
+async def idle_on_kafka(ground: KafkaGround, servers: str, plan: Plan, report: Report) -> None:
+    """A lone send."""
+    report.progress(f"a lone send at idle, {plan.idle:,} times each")
+    async with ground.topic() as topic:
+        await idle(servers, topic, plan.idle, report)
+
+
+async def on_pubsub(endpoint: str, plan: Plan, report: Report) -> None:
+    """Every client of Pub/Sub; the figure is the smaller of the two ratios at 200 bytes."""
+    ground = pubsub.PubsubGround(endpoint)
+    named = [pubsub.OFFICIAL, pubsub.OURS]
+    for size, count in zip(SIZES, plan.pubsub, strict=True):
+        rounds = plan.rounds_of(size)
+        results = await compare(ground, size, count, named, [pubsub.KOMBU], rounds, report)
+        if size == min(SIZES):
+            official, ours = (results[client.name] for client in named)
+            sent, received = ours.sent.of(official.sent), ours.received.of(official.received)
+            report.figure("broker.pubsub.of_official", min(sent, received), "ratio")
+            report.figure("broker.pubsub.send.of_official", sent, "ratio")
+            report.figure("broker.pubsub.receive.of_official", received, "ratio")
+    report.note(
+        "kombu sends without learning what was taken, as base64 within JSON, and acks one message a request"
+    )
+
+
+async def on_sqlite(plan: Plan, report: Report) -> None:
+    """Ours alone."""
+    for size, count in zip(SIZES, plan.sqlite, strict=True):
+        rounds = plan.large_rounds
+        results = await compare(
+            sqlite.SqliteGround(), size, count, [sqlite.OURS], [], rounds, report
+        )
+        if size == min(SIZES):
+            (ours,) = results.values()
+            report.figure("broker.sqlite.send_per_s", ours.sent.rate(), "1/s")
+            report.figure("broker.sqlite.receive_per_s", ours.received.rate(), "1/s")
 
 
 @contextmanager
-def kafka(given: str | None) -> Iterator[tuple[str, int | None] | None]:
-    """Servers, and the port of a broker that is ours to restart."""
-    if given:
-        yield given, None
-        return
-    if not (shutil.which("java") and shutil.which("mvn")):
-        print("kafka: left out: Java and Maven are not here; name a broker with --kafka HOST:PORT")
-        yield None
-        return
-    script = [str(KAFKA_SCRIPT)]
-    started = subprocess.run(
-        [*script, "up", "--port", str(KAFKA_PORT)], capture_output=True, text=True, check=False
-    )
-    if started.returncode:
-        print(f"kafka: left out: {started.stderr.strip()}")
-        yield None
-        return
+def attempt(what: str, report: Report) -> Iterator[None]:
+    """One part's failure must not cost the figures of the others."""
     try:
-        yield f"127.0.0.1:{KAFKA_PORT}", KAFKA_PORT
-    finally:
-        subprocess.run([*script, "down", "--port", str(KAFKA_PORT)], check=False)
+        yield
+    except Exception as error:  # noqa: BLE001 - reported, and the exit code says so
+        report.failure(what, error)
 
 
-@dataclass
-class Measured:
-    """What one client did in each round: messages a second, processor time a message."""
-
-    rates: list[float] = field(default_factory=list)
-    cpu: list[float] = field(default_factory=list)
-
-    async def take(self, work: clients.Work, lap: laps.Lap) -> None:
-        await work(lap)
-        self.rates.append(lap.count / lap.wall)
-        self.cpu.append(lap.cpu / lap.count)
-
-    def of(self, raw: Measured) -> float:
-        """Median of the ratios within each round."""
-        return statistics.median(a / b for a, b in zip(self.rates, raw.rates, strict=True))
-
-    def cpu_of(self, raw: Measured) -> float:
-        """The same of what one second of a processor brings."""
-        return statistics.median(b / a for a, b in zip(self.cpu, raw.cpu, strict=True))
+def measure(options: argparse.Namespace, report: Report) -> None:
+    """All parts that were asked for."""
+    plan = QUICK if options.quick else FULL
+    only = frozenset(options.only or PARTS)
+    if only & ON_KAFKA:
+        with kafka(options.kafka, report) as running:
+            if running is not None:
+                measure_kafka(running, plan, only, report)
+    if "pubsub" in only:
+        with pubsub.emulator(options.pubsub, report) as endpoint, attempt("Pub/Sub", report):
+            if endpoint is not None:
+                asyncio.run(on_pubsub(endpoint, plan, report))
+    if "sqlite" in only:
+        with attempt("SQLite", report):
+            asyncio.run(on_sqlite(plan, report))
 
 
-async def throughput(servers: str, size: int, count: int, rounds: int, found: Figures) -> None:
-    """One body size through every client, send and receive; who begins changes from round to round."""
-    body = os.urandom(size)
-    compared = [clients.RAW, clients.OURS, clients.AIOKAFKA]
-    if size == 200:
-        compared += [clients.RAW_CONSTANT, clients.RAW_BARE, clients.FASTSTREAM]
-    sent = {client.name: Measured() for client in compared}
-    received = {client.name: Measured() for client in compared}
-    stock = laps.Stock(servers)
-    for number in range(rounds):
-        topic = await laps.make_topic(servers)
-        order = compared[::-1] if number % 2 else compared
-        for client in order:
-            if client.send is not None:
-                lap = laps.Lap(servers, topic, body, count // client.part)
-                await sent[client.name].take(client.send, lap)
-        for client in order:
-            if client.receive is not None:
-                lap = await stock.lap(body, count // client.part)
-                await received[client.name].take(client.receive, lap)
-    print(
-        f"\n{size:,} bytes, {count:,} messages, {rounds} rounds, load {os.getloadavg()[0]:.1f}\n"
-        f"{'':32}  send/s    MB/s  of raw  cpu us   receive/s    MB/s  of raw  cpu us"
-    )
-    for client in compared:
-        line = f"  {client.name:30}"
-        for measured, width in ((sent, 8), (received, 12)):
-            mine, raw = measured[client.name], measured[clients.RAW.name]
-            if not mine.rates:
-                line += f"{'-':>{width}}{'':24}"
-                continue
-            rate = statistics.median(mine.rates)
-            line += f"{rate:{width},.0f}{rate * size / 1e6:8.1f}{mine.of(raw):8.2f}"
-            line += f"{statistics.median(mine.cpu) * 1e6:8.1f}"
-        print(line)
-    if size == 200:
-        for name, measured in (("send_many", sent), ("batches", received)):
-            ours, raw = measured[clients.OURS.name], measured[clients.RAW.name]
-            found.append((f"broker.kafka.{name}.of_raw", ours.of(raw), "ratio"))
-            found.append((f"broker.kafka.{name}.cpu_of_raw", ours.cpu_of(raw), "ratio"))
+def measure_kafka(running: Running, plan: Plan, only: frozenset[str], report: Report) -> None:
+    """The parts that need Kafka."""
+    servers = running.servers
+    ground = KafkaGround(servers)
+    parts: dict[str, Callable[[], object]] = {
+        "kafka": lambda: asyncio.run(on_kafka(ground, plan, report)),
+        "each": lambda: asyncio.run(each_on_kafka(ground, plan, report)),
+        "idle": lambda: asyncio.run(idle_on_kafka(ground, servers, plan, report)),
+        "memory": lambda: asyncio.run(memory_on_kafka(ground, servers, plan, report)),
+    }
+    for name, part in parts.items():
+        if name in only:
+            with attempt(f"Kafka, {name}", report):
+                part()
 
 
-async def one_by_one(servers: str, count: int, rounds: int, found: Figures) -> None:
-    """A handler and an ack for each message, against FastStream's confluent backend."""
-    body = os.urandom(200)
-    stock = laps.Stock(servers)
-    ours, theirs = Measured(), Measured()
-    for _ in range(rounds):
-        await ours.take(clients.ours_one_by_one, await stock.lap(body, count))
-        await theirs.take(clients.faststream_one_by_one, await stock.lap(body, count // 5))
-    ratio = ours.of(theirs)
-    print(
-        f"\na handler and an ack for each message: ours {statistics.median(ours.rates):,.0f}/s, "
-        f"FastStream {statistics.median(theirs.rates):,.0f}/s, {ratio:.1f} times"
-    )
-    found.append(("broker.kafka.vs_faststream", ratio, "ratio"))
-
-
-async def idle(servers: str, count: int, found: Figures) -> None:
-    """A lone send, again and again, with a pause between; ratios of several runs of both in turn."""
-    topic = await laps.make_topic(servers)
-    producer = Producer({"bootstrap.servers": servers, "enable.idempotence": True, "linger.ms": 0})
-
-    def raw() -> float:
-        began = time.perf_counter()
-        producer.produce(topic, b"x" * 200, "key", headers=laps.HEADERS)
-        producer.flush()
-        return time.perf_counter() - began
-
-    ours: list[list[float]] = []
-    bare: list[list[float]] = []
-    async with connect(f"kafka://{servers}") as broker:
-        for _ in range(IDLE_RUNS):
-            ours.append([])
-            bare.append([])
-            for number in range(count // IDLE_RUNS + 20):
-                a = raw()
-                await asyncio.sleep(0.01)
-                began = time.perf_counter()
-                await broker.send(topic, Message(b"x" * 200, key="key"))
-                b = time.perf_counter() - began
-                await asyncio.sleep(0.01)
-                if number >= 20:  # connections and topics are known by now
-                    bare[-1].append(a)
-                    ours[-1].append(b)
-
-    def at(times: list[float], part: float) -> float:
-        return sorted(times)[int(part * (len(times) - 1))] * 1000
-
-    print("\na lone send, ms, median of runs      p50     p99")
-    for name, runs in (("raw, linger 0", bare), ("hemline-broker", ours)):
-        shown = [statistics.median(at(run, part) for run in runs) for part in (0.5, 0.99)]
-        print(f"  {name:30}{shown[0]:8.2f}{shown[1]:8.2f}")
-    for name, part in (("p50", 0.5), ("p99", 0.99)):
-        ratio = statistics.median(
-            at(a, part) / at(b, part) for a, b in zip(ours, bare, strict=True)
-        )
-        found.append((f"broker.kafka.idle_{name}.of_raw", ratio, "ratio"))
-
-
-async def sqlite(count: int, found: Figures) -> None:
-    """The embedded broker alone."""
-    print("\nSQLite                            send/s    MB/s   receive/s    MB/s")
-    for size, part in ((200, 1), (10_000, 10), (1_000_000, 200)):
-        body = os.urandom(size)
-        number = max(count // part, 50)
-        with tempfile.TemporaryDirectory() as folder:
-            async with connect(f"sqlite:///{folder}/broker.db") as broker:
-                await broker.ensure("bench")
-                at_once = max(1, min(2000, 4_000_000 // size))
-                sent = number / await clients.fill(broker, "bench", body, number, at_once)
-                lap = laps.Lap("", "bench", body, number)
-                lap.start()  # joining takes no time worth leaving out
-                await clients.drain(broker, lap)
-                received = number / lap.wall
-        print(
-            f"  {size:>9,} bytes          {sent:12,.0f} {sent * size / 1e6:7.1f} "
-            f"{received:11,.0f} {received * size / 1e6:7.1f}"
-        )
-        if size == 200:
-            found.append(("broker.sqlite.send_per_s", sent, "1/s"))
-            found.append(("broker.sqlite.receive_per_s", received, "1/s"))
+def survive(options: argparse.Namespace, report: Report) -> None:
+    """The soak."""
+    with kafka(None, report) as running:
+        if running is None or running.port is None:
+            report.failed = True
+        else:
+            soak.soak(running.servers, SCRIPT, running.port, options.soak, report)
 
 
 def duration(text: str) -> float:
@@ -221,17 +236,20 @@ def duration(text: str) -> float:
     return int(number) * {"s": 1.0, "m": 60.0, "h": 3600.0}[unit]
 
 
-def show(found: Figures) -> None:
-    print()
-    for name, value, unit in found:
-        print(f"figure {name} {value:.4g} {unit}")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="fewer messages and rounds")
     parser.add_argument("--kafka", metavar="HOST:PORT", help="a broker that is running")
     parser.add_argument("--pubsub", metavar="HOST:PORT", help="an emulator that is running")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=PARTS,
+        help="measure this part, may be given several times: kafka is its throughput, each a handler and an ack for "
+        "each message, idle a lone send, memory 15 MB messages",
+    )
     parser.add_argument(
         "--soak",
         nargs="?",
@@ -241,35 +259,26 @@ def main() -> None:
         help="instead: restart the broker and kill consumers for so long, such as 90s or 10m (10m if not said)",
     )
     options = parser.parse_args()
-    quick = options.quick
-    found: Figures = []
-    print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} before it began")
-    with kafka(options.kafka) as running:
-        if options.soak:
-            if running is None or running[1] is None:
-                sys.exit("--soak needs a broker that this program starts: leave out --kafka")
-            show(soak.soak(running[0], KAFKA_SCRIPT, running[1], options.soak))
-            return
-        if running is not None:
-            servers = running[0]
-            rounds = 5 if quick else 9
-            part = 4 if quick else 1
-            for size, count in ((200, 200_000), (10_000, 20_000), (1_000_000, 400)):
-                asyncio.run(throughput(servers, size, count // part, rounds, found))
-            asyncio.run(one_by_one(servers, 5_000 if quick else 20_000, rounds, found))
-            asyncio.run(idle(servers, 500 if quick else 2500, found))
-            peak = memory.peak(f"kafka://{servers}", 200 if quick else 2000)
-            print(f"\n15 MB messages through a bound of 256 MiB: {peak:,.0f} MB at most")
-            found.append(("broker.memory_15mb_mb", peak, "MB"))
-        with pubsub.emulator(options.pubsub) as endpoint:
-            if endpoint is not None:
-                # The official client finds the emulator by this name alone.
-                os.environ["PUBSUB_EMULATOR_HOST"] = endpoint
-                rounds, count = (3, 4_000) if quick else (7, 20_000)
-                asyncio.run(pubsub.compare(rounds, count, found))
-        asyncio.run(sqlite(100_000 if not quick else 50_000, found))
-    show(found)
+    if options.soak and options.kafka:
+        parser.error("--soak restarts its broker, so it must start it itself: leave out --kafka")
+    return options
+
+
+def main() -> int:
+    options = arguments()
+    # Brokers that were started must be stopped, whoever ends this.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    report = Report()
+    print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} before it began\n")
+    code = 0
+    try:
+        (survive if options.soak else measure)(options, report)
+    except KeyboardInterrupt:
+        report.note("INTERRUPTED: what is above and below was measured until then")
+        code = 128 + signal.SIGINT
+    report.finish()
+    return code or int(report.failed)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
