@@ -74,6 +74,9 @@ async def test_what_is_no_name(name: Any) -> None:
     async with connect("memory:") as broker:
         with pytest.raises(InvalidOption, match="expected 1 to 120 characters"):
             await broker.ensure(name)
+        if name is not None:
+            with pytest.raises(InvalidOption, match=r"dead-letter topic .*: expected 1 to 120"):
+                broker.subscribe("topic", group="group", dead_letter=name)
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,12 @@ class Broker:
             _name("topic", topic),
             _group(group),
             start,
-            Limits(in_flight, in_flight_bytes, retry or Retry(), dead_letter),
+            Limits(
+                in_flight,
+                in_flight_bytes,
+                retry or Retry(),
+                None if dead_letter is None else _name("dead-letter topic", dead_letter),
+            ),
             self._observer,
             self._subscriptions.discard,
         )
