@@ -16,12 +16,12 @@ import numpy.typing as npt
 from hemline_model._decode import ImageArray
 from hemline_model._errors import BadDataset, Stopped
 from hemline_model.training._average import WeightAverage
-from hemline_model.training._builder import flatten_layers
 from hemline_model.training._checkpoint import Checkpoint, Position
 from hemline_model.training._early_stop import CoolDown, find_cool_down
 from hemline_model.training._keras import keras
 from hemline_model.training._optimizer import make_optimizer
 from hemline_model.training._settings import Optimizer
+from hemline_model.training._statistics import settle, settled
 
 __all__ = ["Batch", "Plan", "learning_rate_at", "run_plan"]
 
@@ -31,6 +31,9 @@ Labels = npt.NDArray[np.int64]
 Batch = tuple[ImageArray, Labels] | tuple[ImageArray, Labels, npt.NDArray[np.float32]]
 
 _SETTLING_BATCHES = 40
+_SETTLING_BATCHES_TO_LOOK = 8
+# One of them takes as long as one to one and a half steps of training: at most 3 % of an epoch.
+_STEPS_FOR_EACH = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,8 @@ def run_plan(
     must yield the same ones, so that a resumed run repeats nothing and skips nothing.
     `evaluate(position)`, called with the averaged weights in the model whenever `evaluate_every`
     steps are done, returns what is to be noted; `plan.patience` looks at its validation accuracy.
+    The batch statistics are measured for those weights then, on one batch for every 50 of those
+    steps and at most 8; with fewer than 50 they stay those of the training, lest it take longer.
     `on_progress` is told after each step how much of the training is done, from 0 to 1.
 
     Raises:
@@ -141,7 +146,8 @@ def run_plan(
         if on_step is not None:
             on_step(position.step, loss)
         if evaluate is not None and position.step % evaluate_every == 0:
-            with average.installed():
+            settling = min(_SETTLING_BATCHES_TO_LOOK, evaluate_every // _STEPS_FOR_EACH)
+            with average.installed(), settled(model, batches_from(0), settling):
                 position.notes.append(evaluate(position))
             cooling = plan.cool_down(position)
         if on_progress is not None:
@@ -150,7 +156,7 @@ def run_plan(
             checkpoint.write(position, model, optimizer, average)
             saved_at = time.monotonic()
     average.install()
-    _settle_statistics(model, batches_from(0))
+    settle(model, batches_from(0), _SETTLING_BATCHES)
     return position
 
 
@@ -169,19 +175,3 @@ def _compile(model: Any, plan: Plan) -> Any:
     model.compile(optimizer=optimizer, loss=loss, jit_compile=jit)
     optimizer.build(model.trainable_variables)
     return optimizer
-
-
-def _settle_statistics(model: Any, batches: Iterator[Batch]) -> None:
-    """Measure the batch statistics anew: those kept belong to the weights before averaging."""
-    normalisations = [
-        layer
-        for layer in flatten_layers(model)
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
-    kept = [layer.momentum for layer in normalisations]
-    for number, batch in zip(range(_SETTLING_BATCHES), batches, strict=False):
-        for layer in normalisations:
-            layer.momentum = number / (number + 1)
-        model(batch[0], training=True)
-    for layer, momentum in zip(normalisations, kept, strict=True):
-        layer.momentum = momentum
