@@ -65,7 +65,8 @@ class Client:
             BrokerError: the broker refuses for good.
         """
         topics = self._topics
-        group = f"client-sim-{self._ledger.header.run}"
+        # A group has no dot; a run has no "-".
+        group = f"client-sim-{self._ledger.header.run.replace('.', '-')}"
         await self._broker.ensure(topics.images)
         await self._broker.ensure(topics.labels)
         # The group must be there before the first image, or an early answer would be missed.
