@@ -58,8 +58,9 @@ async def _consume(broker: Broker, topic: str, books: _Books, lives: int) -> Non
                 books.settle(numbers)
 
 
-async def test_a_storm_of_rebalances(kafka_url: str) -> None:
-    harness = Harness(f"{kafka_url}?session_ms=6000", patience=90.0)
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+async def test_a_storm_of_rebalances(kafka_url: str, protocol: str) -> None:
+    harness = Harness(f"{kafka_url}?session_ms=6000&group_protocol={protocol}", patience=90.0)
     books = _Books()
     async with harness.topic("group", partitions=6) as (broker, topic):
         await broker.send_many(
