@@ -1,8 +1,9 @@
-"""Consumers come and go in the middle of each other's rebalances: what was called durable never comes again."""
+"""Consumers come and go in the middle of each other's rebalances: nothing durable comes again, and nothing stalls."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -80,3 +81,27 @@ async def test_a_storm_of_rebalances(kafka_url: str, protocol: str) -> None:
                     books.settle(numbers)
             assert await subscription.lag() == 0
     assert books.broken == []
+
+
+async def test_a_partition_that_comes_back_to_a_full_consumer_is_read_on(kafka_url: str) -> None:
+    """It was paused when it went, and librdkafka remembers that; nobody else has a reason to resume it."""
+    harness = Harness(f"{kafka_url}?session_ms=6000&drain=0.1", patience=90.0)
+    async with harness.topic("group", partitions=2) as (broker, topic):
+        messages = [Message(b"x", key=str(number)) for number in range(40)]
+        await broker.send_many(topic, messages)
+        async with broker.subscribe(topic, group="group", in_flight=2) as full:
+            held = [await harness.one(full), await harness.one(full)]
+            source: Any = full.joined()
+            await harness.until(lambda: source._paused and len(source._parts) == 2)
+            async with broker.subscribe(topic, group="group") as guest:
+                await harness.one(guest)
+                assert len(source._parts) < 2
+            await harness.until(lambda: len(source._parts) == 2)
+            seen = set()
+            for delivery in held:
+                delivery.ack()
+                seen.add(delivery.message.id)
+            while len(seen) < len(messages):
+                delivery = await harness.one(full)
+                delivery.ack()
+                seen.add(delivery.message.id)
