@@ -63,7 +63,9 @@ COMMANDS: Final[dict[str, Entry]] = {
     "predict": Entry(
         "hemline_model.cli", "app", "Classify image files, without a broker.", _MODEL, "predict"
     ),
-    "export": Entry("hemline_model.cli", "app", "Write a model's serving files.", _MODEL, "export"),
+    "export": Entry(
+        "hemline_model.cli", "app", "Write a model's ONNX graph to a file.", _MODEL, "export"
+    ),
     "inspect": Entry(
         "hemline_model.cli", "app", "Show what a model or data set is.", _MODEL, "inspect"
     ),
