@@ -15,9 +15,9 @@ from hemline_model._card import Card, read_card, read_verified
 from hemline_model._decode import ImageArray, bring_to_contract, decode
 from hemline_model._errors import BadImage, BadModel
 
-__all__ = ["Classifier", "Precision", "Predictions", "load", "softmax"]
+__all__ = ["GRAPH", "INT8_GRAPH", "Classifier", "Precision", "Predictions", "load", "softmax"]
 
-_GRAPH, _GRAPH_INT8 = "model.onnx", "model.int8.onnx"
+GRAPH, INT8_GRAPH = "model.onnx", "model.int8.onnx"
 _CHUNK = 256
 _FATAL_ONLY = 4
 
@@ -135,8 +135,8 @@ def load(
     path = Path(directory)
     card = read_card(path)
     if precision == "auto":
-        precision = "int8" if _GRAPH_INT8 in card.files and _multiplies_int8() else "float32"
-    name = _GRAPH_INT8 if precision == "int8" else _GRAPH
+        precision = "int8" if INT8_GRAPH in card.files and _multiplies_int8() else "float32"
+    name = INT8_GRAPH if precision == "int8" else GRAPH
     graph = read_verified(path, card, name)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
