@@ -2,8 +2,10 @@
 
 import contextlib
 import importlib.metadata
+import importlib.util
 import io
 import logging
+import re
 import shutil
 import tempfile
 import warnings
@@ -18,16 +20,18 @@ from hemline_model._card import Card, describe_file, read_card, read_verified, w
 from hemline_model._contract import InputContract
 from hemline_model._data import Split
 from hemline_model._decode import ImageArray
-from hemline_model._errors import BadModel, BadSettings, ModelError
+from hemline_model._errors import BadModel, BadSettings, MissingExtra, ModelError
 from hemline_model._serving import load
 from hemline_model.training._calibrate import Logits, predict_logits
 from hemline_model.training._keras import keras
 from hemline_model.training._quantize import Comparison, answers_of_graph, quantize
 
-__all__ = ["check_export", "export", "load_model"]
+__all__ = ["check_converter", "check_export", "export", "load_model"]
 
 _KERAS, _ONNX, _INT8 = "model.keras", "model.onnx", "model.int8.onnx"
 _TOLERANCE = 1e-4
+# What Keras needs to export from each backend; from JAX it goes by way of TensorFlow's tracing all the same.
+_CONVERTERS = {"tensorflow": ("tf2onnx",), "jax": ("jax2onnx", "tensorflow")}
 _PACKAGES = ("hemline-model", "keras", "tensorflow-cpu", "onnxruntime", "numpy")
 
 
@@ -50,6 +54,24 @@ def load_model(directory: Path) -> Any:
             raise BadModel(f"Keras refuses {directory / _KERAS}: {reason}") from error
 
 
+def check_converter() -> None:
+    """Check, before any training, that what writes the serving graph is installed.
+
+    Raises:
+        MissingExtra: it is not, for the backend that Keras runs on.
+    """
+    backend = keras.backend.backend()
+    for package in _CONVERTERS.get(backend, ("onnx",)):
+        if importlib.util.find_spec(package) is None:
+            extra = "train,jax" if backend == "jax" else "train"
+            other = ", or train on TensorFlow (KERAS_BACKEND=tensorflow)"
+            raise MissingExtra(
+                f"a model trained on Keras's {backend} backend is exported with {package}, which is not "
+                f"installed: install {package} or hemline-model[{extra}]"
+                f"{'' if backend == 'tensorflow' else other}"
+            )
+
+
 def check_export(model: Any) -> None:
     """Check, before any training, that a network becomes a graph that answers as it does.
 
@@ -65,8 +87,16 @@ def check_export(model: Any) -> None:
             received = session.run(None, {session.get_inputs()[0].name: samples})[0]
             _check_difference(predict_logits(model, samples), received)
         except Exception as error:  # each converter raises kinds of its own
-            reason = str(error).strip().split("\n", 1)[0][:200]
-            raise BadSettings(f"the network cannot be exported to be served: {reason}") from error
+            raise BadSettings(
+                f"the network cannot be exported to be served: {_reason(error)}"
+            ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The line that says why; Keras puts where before it, and colours for a terminal around it."""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).splitlines()
+    told = (line.strip() for line in lines if not line.startswith("Exception encountered when"))
+    return next(filter(None, told), type(error).__name__)[:200]
 
 
 def export(
@@ -81,10 +111,10 @@ def export(
 
     `card_fields` are fields of `Card`; `classes` is needed, `input`, `versions` and `files` are
     filled in. `samples` are images to compare the two on; random ones when not given. With `int8`,
-    a labelled split of real images (1,000 or more are wanted), an 8-bit graph is written too, about
-    twice as fast on processors that have instructions for it. It is kept unless it turns more of
-    that split's images from right to wrong than from wrong to right by over 0.3 points, and by more
-    than chance explains. The card says how it did: the metrics `int8_accuracy_change` and
+    a labelled split of real images (1,000 or more are wanted), an 8-bit graph is written too,
+    faster on processors that have instructions for it. It is kept unless it turns more of that
+    split's images from right to wrong than from wrong to right by over 0.3 points, and by more than
+    chance explains. The card says how it did: the metrics `int8_accuracy_change` and
     `int8_agreement` (the fraction of images that both graphs take for the same) and, in the
     parameters, `int8`: the images compared, how many turned wrong and how many turned right. The
     directory appears complete or not at all, and must not hold anything yet.
@@ -92,7 +122,9 @@ def export(
     Raises:
         ModelError: the exported graph's logits differ from the model's by more than 1e-4 (relative
             to the largest).
+        MissingExtra: what exports a model of Keras's backend is not installed.
     """
+    check_converter()
     if out_dir.exists() and any(out_dir.iterdir()):
         raise ModelError(f"{out_dir} is not empty; expected a new directory for the model")
     height, width, channels = model.input_shape[1:]

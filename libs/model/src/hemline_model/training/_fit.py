@@ -23,7 +23,15 @@ from hemline_model.training._precision import computing_in, training_precision
 from hemline_model.training._settings import TrainSettings
 from hemline_model.training._weights import Base, load_base
 
-__all__ = ["Builder", "Fit", "class_weights", "fingerprint_of", "fit", "shuffled_batches"]
+__all__ = [
+    "Builder",
+    "Fit",
+    "class_weights",
+    "default_network",
+    "fingerprint_of",
+    "fit",
+    "shuffled_batches",
+]
 
 Builder = Callable[[Dataset, TrainSettings], Any]
 """Makes an untrained Keras model for a data set: uint8 images in, one logit a class out."""

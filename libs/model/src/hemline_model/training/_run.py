@@ -22,10 +22,12 @@ from hemline_model._serving import INT8_GRAPH, load
 from hemline_model.training._builder import check_network
 from hemline_model.training._calibrate import Logits, fit_temperature, predict_logits
 from hemline_model.training._checkpoint import Position
-from hemline_model.training._export import check_export, export
-from hemline_model.training._fit import Builder, fingerprint_of, fit
+from hemline_model.training._export import check_converter, check_export, export
+from hemline_model.training._fit import Builder, default_network, fingerprint_of, fit
+from hemline_model.training._keras import keras
 from hemline_model.training._network import count_multiply_adds
 from hemline_model.training._settings import TrainSettings
+from hemline_model.training._weights import load_base
 
 __all__ = ["check_out_dir", "publish", "train_to_directory", "working_directory"]
 
@@ -56,13 +58,19 @@ def train_to_directory(
     Raises:
         BadSettings: `out_dir` holds something already, the checkpoint belongs to other settings, or
             the network that `build` made cannot be trained on the data or served.
+        MissingExtra: what exports a model of Keras's backend is not installed.
         Stopped: `should_stop` returned True.
     """
     check_out_dir(out_dir)
+    check_converter()
     if build is not None:
         network = build(data, settings)
         check_network(network, data)
         check_export(network)
+    elif keras.backend.backend() != "tensorflow":
+        # Exported from TensorFlow every day; from other backends it depends on what is installed.
+        base = load_base(settings.weights) if settings.weights else None
+        check_export(default_network(data, settings, base))
     work = working_directory(out_dir)
     work.mkdir(parents=True, exist_ok=True)
     fitted = fit(
