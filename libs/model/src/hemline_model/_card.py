@@ -90,7 +90,7 @@ def read_card(directory: Path) -> Card:
     except FileNotFoundError as error:
         raise BadModel(
             f"{directory} holds no {CARD_NAME}; expected a model directory as written by "
-            "`hemline train` or `hemline export`"
+            "`hemline train` or `hemline ensemble`"
         ) from error
     except OSError as error:
         raise BadModel(f"cannot read {path}: {error.strerror}") from error

@@ -21,12 +21,15 @@ _Z95 = 1.959964
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """One class: how many images it has, and the fractions found and rightly named."""
+    """One class: how many images it has, and the fractions found and rightly named, 0 to 1.
+
+    `recall` is None for a class without images, `precision` for one that no image was taken for.
+    """
 
     name: str
     images: int
-    recall: float
-    precision: float
+    recall: float | None
+    precision: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +129,8 @@ def _class_scores(confusion: Labels, classes: Sequence[str]) -> list[ClassScore]
         ClassScore(
             name,
             int(truth[number]),
-            float(right[number] / max(1, truth[number])),
-            float(right[number] / max(1, named[number])),
+            float(right[number] / truth[number]) if truth[number] else None,
+            float(right[number] / named[number]) if named[number] else None,
         )
         for number, name in enumerate(classes)
     ]

@@ -6,15 +6,16 @@ import io
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from PIL import Image
 
 from hemline_model._card import Card
-from hemline_model._data import Split
+from hemline_model._data import Problem, Split
 from hemline_model._errors import MissingExtra
 from hemline_model._evaluate import Evaluation, Mistake
+from hemline_model._split import SplitName
 
 try:
     import matplotlib
@@ -27,7 +28,15 @@ except ImportError as error:
 
 __all__ = ["Course", "write_report"]
 
-_MISTAKES, _PAIRS, _MATRIX_CLASSES = 40, 20, 40
+_MISTAKES, _PAIRS, _MATRIX_CLASSES, _PROBLEMS = 40, 20, 40, 50
+_SHOWN = {
+    "train": "A model that was trained on this data set has learned from these: it is better on them than on "
+    "new ones.",
+    "validation": "A training on this data set does not learn from these, but chooses by them when to end and "
+    "how sure to be.",
+    "test": "A training on this data set leaves these alone until its end.",
+    "all": "This says how good the model is if it never saw this data set.",
+}
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
        color: #1b1f24; background: #fff; }
@@ -57,17 +66,23 @@ def write_report(
     card: Card,
     evaluation: Evaluation,
     split: Split,
+    shown: SplitName | Literal["all"],
     *,
     course: Course | None = None,
+    problems: Sequence[Problem] = (),
 ) -> None:
-    """Write what is known of a model: scores on `split`, mistakes, curves when it was just trained."""
+    """Write what is known of a model: scores on `split`, mistakes, curves when it was just trained.
+
+    `shown` says which part of the data set `split` is, and `problems` what was wrong with the data.
+    """
     low, high = evaluation.interval
     title = f"{card.name or 'A model'}: {len(card.classes)} classes"
     parts = [
         f"<h1>{html.escape(title)}</h1>",
-        f"<p>Accuracy <strong>{evaluation.accuracy:.2%}</strong> on {evaluation.images:,} images it "
-        f"was not trained on (95 % interval {low:.2%} to {high:.2%}). Input {card.input}; made "
-        f"{card.created:%Y-%m-%d %H:%M} UTC.</p>",
+        f"<p>Accuracy <strong>{evaluation.accuracy:.2%}</strong> on {evaluation.images:,} images of "
+        f"{'all splits' if shown == 'all' else f'the {shown} split'} (95 % interval {low:.2%} to "
+        f"{high:.2%}). {_SHOWN[shown]}</p><p>Input {card.input}; made {card.created:%Y-%m-%d %H:%M} "
+        "UTC.</p>",
     ]
     if course is not None and course.losses:
         parts += ["<h2>Training</h2>", _figures([_loss_curve(course), _accuracy_curve(course)])]
@@ -81,11 +96,13 @@ def write_report(
         _figures([_reliability(evaluation)]),
     ]
     if evaluation.mistakes:
-        shown = evaluation.mistakes[:_MISTAKES]
+        surest = evaluation.mistakes[:_MISTAKES]
         parts += [
-            f"<h2>Worst mistakes</h2><p>The {len(shown)} surest of {len(evaluation.mistakes):,}.</p>",
-            _contact_sheet(shown, split),
+            f"<h2>Worst mistakes</h2><p>The {len(surest)} surest of {len(evaluation.mistakes):,}.</p>",
+            _contact_sheet(surest, split),
         ]
+    if problems:
+        parts += ["<h2>Problems in the data</h2>", _list_of(problems)]
     parts += ["<h2>Card</h2>", f"<pre>{html.escape(card.model_dump_json(indent=2))}</pre>"]
     document = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}'
@@ -96,12 +113,23 @@ def write_report(
 
 def _class_table(evaluation: Evaluation) -> str:
     rows = "".join(
-        f"<tr><td>{html.escape(score.name)}</td><td>{score.images:,}</td><td>{score.recall:.2%}</td>"
-        f"<td>{score.precision:.2%}</td></tr>"
+        f"<tr><td>{html.escape(score.name)}</td><td>{score.images:,}</td>"
+        f"<td>{_percent(score.recall)}</td><td>{_percent(score.precision)}</td></tr>"
         for score in evaluation.classes
     )
     head = "<tr><th>class</th><th>images</th><th>found</th><th>right when named</th></tr>"
     return f"<table>{head}{rows}</table>"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.2%}"  # noqa: RUF001 - a dash
+
+
+def _list_of(problems: Sequence[Problem]) -> str:
+    items = "".join(f"<li>{html.escape(str(problem))}</li>" for problem in problems[:_PROBLEMS])
+    hidden = len(problems) - _PROBLEMS
+    more = f"<p>And {hidden:,} more: <code>hemline inspect</code> lists them all.</p>"
+    return f"<ul>{items}</ul>{more if hidden > 0 else ''}"
 
 
 def _confusions(evaluation: Evaluation, classes: Sequence[str]) -> str:

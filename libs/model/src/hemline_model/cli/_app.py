@@ -38,7 +38,7 @@ _Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="Model directory, or a shipped model by its name. [default: the shipped fashion-mnist]",
+        help="Model directory, or a shipped model by its name; fashion-mnist if not given.",
     ),
 ]
 
@@ -71,7 +71,7 @@ def test(
     if report is not None:
         from hemline_model._report import write_report
 
-        write_report(report, classifier.card, result, chosen)
+        write_report(report, classifier.card, result, chosen, split.value)
     low, high = result.interval
     if as_json:
         per_class = {
@@ -99,12 +99,11 @@ def test(
     longest = max(len(score.name) for score in result.classes)
     typer.echo(f"{'class':<{longest}}  images  recall  precision")
     for score in result.classes:
-        if not score.images:
-            typer.echo(f"{score.name:<{longest}}       0       -       -")
-            continue
-        typer.echo(
-            f"{score.name:<{longest}}  {score.images:>6,}  {score.recall:.4f}  {score.precision:.4f}"
+        recall, precision = (
+            "     -" if share is None else f"{share:.4f}"
+            for share in (score.recall, score.precision)
         )
+        typer.echo(f"{score.name:<{longest}}  {score.images:>6,}  {recall}  {precision}")
 
 
 @app.command()
@@ -162,7 +161,14 @@ def export(
 @app.command()
 @one_line_errors
 def inspect(
-    path: Annotated[str, typer.Argument(help="A model directory, or a data set's path or name.")],
+    path: Annotated[
+        str,
+        typer.Argument(
+            help="A model directory, the name of a shipped model (fashion-mnist, "
+            "fashion-mnist-accurate), or a data set's path or name. A data set that is installed goes "
+            "before the model of its name."
+        ),
+    ],
 ) -> None:
     """Show a model's card, or what a data set holds and what is wrong with it."""
     found = functions.inspect(path)

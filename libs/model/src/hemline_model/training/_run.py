@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -141,13 +141,15 @@ def publish(
         write_card(card, model_dir)
     if course is not None:
         _write_log(course, card.metrics, model_dir / "training.jsonl")
-    shown = "test" if result.test is not None else "validation"
+    shown: Literal["test", "validation"] = "validation" if result.test is None else "test"
     write_report(
         model_dir / "report.html",
         card,
         result.test or result.validation,
-        data.splits[shown],
+        data.split(shown),
+        shown,
         course=course,
+        problems=data.problems,
     )
     if out_dir.exists():
         out_dir.rmdir()

@@ -115,7 +115,8 @@ class TrainSettings:
     """Momentum of the moving average of the weights, which is what is kept in the end."""
 
     seed: int = 0
-    """Of the first weights, the order of samples and the augmentation."""
+    """Of the first weights, the order of samples and the augmentation. The same one repeats a training
+    up to rounding, unless there is a time budget: how many steps fit into that is never the same."""
 
     checkpoint_every_s: float = 60.0
     """Seconds between checkpoints, when a place for them is given."""
