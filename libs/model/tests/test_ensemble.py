@@ -79,6 +79,9 @@ def test_by_the_command_line(tmp_path: Path) -> None:
         {"name": name, "sha256": hm.read_card(tmp_path / name).files["model.keras"].sha256}
         for name in ("0", "1")
     ]
+    # Absolute paths stay on this machine.
+    assert card.parameters["command"].endswith("ensemble 0 1 --data shades.npz --out joint")
+    assert str(tmp_path) not in card.model_dump_json()
     assert (out / "report.html").is_file()
     assert checkpoint.exists()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]

@@ -94,6 +94,12 @@ def test_fashion_mnist(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["train", "fashion-mnist-sample", *flags])
     assert result.exit_code == 0, result.stderr
     assert "epoch 2: loss" in result.stderr
+    # What was typed, no defaults, and no path of this machine.
+    assert (
+        hm.read_card(out)
+        .parameters["command"]
+        .endswith("train fashion-mnist-sample --out model --epochs 2 --width 0.5 --batch-size 64")
+    )
     shown = CliRunner().invoke(app, ["test", "fashion-mnist-sample", "--model", str(out)])
     accuracy = float(shown.stdout.split()[1])
     assert accuracy == pytest.approx(hm.read_card(out).metrics["test_accuracy"], abs=0.01)

@@ -1,5 +1,7 @@
 """What would fail after a long training, or train on something else than meant, is refused before."""
 
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -8,9 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.main import get_command
+from typer.testing import CliRunner
 
 import hemline_model as hm
 from hemline_model import BadDataset, dataset, dataset_from
+from hemline_model._pretrained import shipped_models
+from hemline_model.cli import app
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (80, 10, 10), np.uint8)
 LABELS = np.arange(80) % 2
@@ -87,6 +93,54 @@ def test_a_shipped_model_is_inspected_by_name() -> None:
     assert card == hm.read_card(hm.pretrained("fashion-mnist-accurate"))
     with pytest.raises(BadDataset, match="there is no data set at 'fashion-mnist-accurat'"):
         hm.inspect("fashion-mnist-accurat")
+
+
+def test_the_help_of_inspect_names_the_shipped_models() -> None:
+    shown = CliRunner().invoke(app, ["inspect", "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+    for name in shipped_models():
+        assert re.search(rf"\b{name}\b[^-]", shown.stdout), name
+
+
+def test_no_help_is_taken_for_markup() -> None:
+    # What stands in brackets is a style to rich, and is not shown.
+    group = get_command(app)
+    told = [part for command in group.commands.values() for part in (command, *command.params)]
+    assert len(told) > 30
+    assert [part.name for part in told if "[" in (getattr(part, "help", None) or "")] == []
+
+
+NO_CONVERTER = """
+import sys
+sys.modules["jax2onnx"] = None
+import hemline_model as hm
+from hemline_model import training
+
+def step(step, loss):
+    sys.exit("it was trained first")
+
+try:
+    hm.train(sys.argv[1], sys.argv[2], settings=training.TrainSettings(epochs=1), on_step=step)
+except hm.MissingExtra as error:
+    print(error)
+"""
+
+
+def test_what_cannot_be_exported_is_not_trained(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=PIXELS, labels=LABELS)
+    ended = subprocess.run(
+        [sys.executable, "-c", NO_CONVERTER, tmp_path / "a.npz", tmp_path / "model"],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == (
+        "a model trained on Keras's jax backend is exported with jax2onnx, which is not installed: "
+        "install jax2onnx or hemline-model[train,jax], or train on TensorFlow "
+        "(KERAS_BACKEND=tensorflow)\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
 
 
 def test_a_command_line_without_its_extra_is_one_line(tmp_path: Path) -> None:

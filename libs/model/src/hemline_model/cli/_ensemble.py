@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from hemline_model._data import dataset
+from hemline_model.cli._command import command_of
 from hemline_model.cli._common import conclude, one_line_errors
 
 __all__ = ["ensemble"]
@@ -14,6 +15,7 @@ __all__ = ["ensemble"]
 
 @one_line_errors
 def ensemble(
+    context: typer.Context,
     models: Annotated[
         list[str],
         typer.Argument(help="Model directories, or shipped models by name, of the same classes."),
@@ -38,6 +40,7 @@ def ensemble(
     contract = read_card(model_directory(models[0])).input
     console = Console(stderr=True)
     with console.status("joining, judging and exporting"):
-        card = ensemble_to_directory(models, dataset(data, contract), out)
+        opened = dataset(data, contract)
+        card = ensemble_to_directory(models, opened, out, command=command_of(context))
     conclude(console, card)
     typer.echo(out)

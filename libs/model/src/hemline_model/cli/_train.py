@@ -16,8 +16,8 @@ from hemline_model._config import parse_duration, read_config, settings_from, ta
 from hemline_model._contract import InputContract
 from hemline_model._data import Dataset, Problem, dataset, find_problems
 from hemline_model._errors import BadDataset, BadSettings, Stopped
-from hemline_model._functions import train as train_function
 from hemline_model._pretrained import model_directory
+from hemline_model.cli._command import command_of
 from hemline_model.cli._common import conclude, one_line_errors, stop_on_signals
 from hemline_model.cli._progress import Watch
 
@@ -28,6 +28,7 @@ _SHOWN_PROBLEMS = 5
 
 @one_line_errors
 def train(
+    context: typer.Context,
     data: Annotated[
         str | None,
         typer.Argument(
@@ -38,7 +39,7 @@ def train(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="New directory for the model. [default: model]"),
+        typer.Option("--out", "-o", help="New directory for the model; model if not given."),
     ] = None,
     config: Annotated[
         Path | None,
@@ -54,14 +55,14 @@ def train(
     epochs: Annotated[
         int | None,
         typer.Option(
-            help="Passes over the training images. [default: 40; as many as fit with --budget]"
+            help="Passes over the training images; if not given 40, or as many as fit with --budget."
         ),
     ] = None,
     patience: Annotated[
         int | None,
         typer.Option(
-            help="End early after so many epochs without a better validation accuracy. [default: a "
-            "third of the epochs; never with --budget]"
+            help="End early after so many epochs without a better validation accuracy; if not given a "
+            "third of the epochs, and never with --budget."
         ),
     ] = None,
     budget: Annotated[
@@ -78,8 +79,8 @@ def train(
         bool | None,
         typer.Option(
             "--flip/--no-flip",
-            help="Mirror images while training; wrong for letters and digits. [default: mirror, but "
-            "not (E)MNIST]",
+            help="Mirror images while training; wrong for letters and digits. If not given they are "
+            "mirrored, but not those of (E)MNIST.",
         ),
     ] = None,
     width: Annotated[
@@ -87,10 +88,19 @@ def train(
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(help="Images per step. [default: 128; fewer for fewer than 1,920 images]"),
+        typer.Option(
+            help="Images per step; if not given 128, and fewer for fewer than 1,920 images."
+        ),
     ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Repeats a training exactly.")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Of the first weights, the order of images and how they are varied: the same one "
+            "repeats a training up to rounding, but not with --budget, which makes as many steps as fit; "
+            "0 if not given."
+        ),
+    ] = None,
     strict: Annotated[
         bool,
         typer.Option(
@@ -111,7 +121,7 @@ def train(
 
     Run the same command again after an interruption and it goes on where it was.
     """
-    from hemline_model.training import TrainSettings
+    from hemline_model.training import TrainSettings, train_to_directory
 
     accepted = ["data", "out", "size", "budget", "strict"]
     accepted += [field.name for field in dataclasses.fields(TrainSettings)]
@@ -166,11 +176,12 @@ def train(
         )
     with stop_on_signals() as stop, Watch(console) as watch:
         try:
-            card = train_function(
+            card = train_to_directory(
                 dataclasses.replace(opened, problems=problems),
                 target,
-                settings=settings,
+                settings,
                 build=build,
+                command=command_of(context),
                 on_step=watch.on_step,
                 on_note=watch.on_note,
                 on_progress=watch.on_progress,

@@ -47,12 +47,14 @@ def build_ensemble(members: Sequence[Any], *, views: Sequence[str] = ("plain",))
     return keras.Model(images, logits, name="hemline_ensemble")
 
 
-def ensemble_to_directory(members: Sequence[str], data: Dataset, out_dir: Path) -> Card:
+def ensemble_to_directory(
+    members: Sequence[str], data: Dataset, out_dir: Path, *, command: str | None = None
+) -> Card:
     """Join model directories, or shipped models by name, into a model directory of its own.
 
     Members are asked about the mirrored image as well where all of them were trained with mirrored
     ones. The temperature is fitted on the validation split, and the test split is looked at once,
-    as after a training.
+    as after a training. `command` is what the card is to say that it was made by.
 
     Raises:
         BadSettings: `out_dir` holds something already, or the members do not fit together or to the
@@ -90,6 +92,7 @@ def ensemble_to_directory(members: Sequence[str], data: Dataset, out_dir: Path) 
             card.parameters.get("multiply_adds", count_multiply_adds(model))
             for card, model in zip(cards, models, strict=True)
         ),
+        **({"command": command} if command else {}),
     }
     work = out_dir.with_name(f".{out_dir.name}.ensemble")
     return publish(network, data, parameters, out_dir, work=work)

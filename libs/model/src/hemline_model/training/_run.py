@@ -46,6 +46,7 @@ def train_to_directory(
     settings: TrainSettings,
     *,
     build: Builder | None = None,
+    command: str | None = None,
     on_step: Callable[[int, float], None] | None = None,
     on_note: Callable[[dict[str, float]], None] | None = None,
     on_progress: Callable[[float], None] | None = None,
@@ -53,7 +54,8 @@ def train_to_directory(
 ) -> Card:
     """Train, calibrate on validation, look at the test split once, export.
 
-    A run that was stopped or killed resumes from `<out_dir>.training` when called again.
+    A run that was stopped or killed resumes from `<out_dir>.training` when called again. `command`
+    is what the card is to say that the model was made by.
 
     Raises:
         BadSettings: `out_dir` holds something already, the checkpoint belongs to other settings, or
@@ -90,6 +92,7 @@ def train_to_directory(
         "elapsed_s": round(fitted.position.elapsed_s, 1),
         "num_parameters": int(fitted.model.count_params()),
         "multiply_adds": count_multiply_adds(fitted.model),
+        **({"command": command} if command else {}),
     }
     return publish(fitted.model, data, parameters, out_dir, work=work, course=fitted.position)
 
