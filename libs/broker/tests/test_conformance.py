@@ -23,14 +23,14 @@ class TestMemory(Conformance):
         url = f"memory:{uuid.uuid4().hex}"
         # The database lives as long as one connection to it does.
         async with connect(url):
-            yield Harness(url, quiet=0.2, hold=3.0, short_lease="lease=2")
+            yield Harness(url, quiet=0.2, hold=5.0, short_lease="lease=4")
 
 
 class TestSqlite(Conformance):
     @pytest.fixture
     def harness(self, tmp_path: Path) -> Harness:
         url = f"sqlite:///{tmp_path}/broker.db"
-        return Harness(url, quiet=0.3, hold=3.0, short_lease="lease=2")
+        return Harness(url, quiet=0.3, hold=5.0, short_lease="lease=4")
 
 
 @pytest.mark.kafka

@@ -412,7 +412,7 @@ def impatient(harness: Harness) -> Harness:
     async def restart() -> None:
         """Lists do not end."""
 
-    return replace(harness, patience=0.4, quiet=0.05, hold=0.1, restart=restart)
+    return replace(harness, patience=0.25, quiet=0.05, hold=0.1, restart=restart)
 
 
 @pytest.mark.parametrize("name", sorted({name for _, name in FAULTS}))
