@@ -23,7 +23,15 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from hemline_broker import Broker, Message, Retry, TooLarge, Unavailable, connect
+from hemline_broker import (
+    Broker,
+    Message,
+    Retry,
+    TooLarge,
+    TransactionAborted,
+    Unavailable,
+    connect,
+)
 from hemline_broker._claimstore import ClaimStore, Reference
 from hemline_broker.claims import expired, sweep
 from hemline_broker.testing import Harness, bodies
@@ -140,6 +148,28 @@ async def test_a_lost_body_is_a_dead_letter_and_a_large_letter_fits(
     assert found[lost.id].key == "lost"
     assert found[rejected.id].data == rejected.data
     assert found[rejected.id].extensions["deadreason"] == "not today"
+
+
+async def test_a_transaction_whose_bodies_cannot_be_stored_is_aborted(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Surely nothing took effect, and what was stored before that is gone again."""
+    put = ClaimStore.put
+
+    async def second_fails(store: ClaimStore, topic: str, data: bytes) -> Reference:
+        if topic == "second":
+            raise Unavailable("the store is away")
+        return await put(store, topic, data)
+
+    monkeypatch.setattr(ClaimStore, "put", second_fails)
+    async with connect(f"memory:?claim_check={place.as_uri()}&claim_above=100") as broker:
+        for topic in ("first", "second"):
+            await broker.ensure(topic, "group")
+        with pytest.raises(TransactionAborted, match="the store is away"):
+            async with broker.transaction() as transaction:
+                transaction.send("first", Message(bytes(1000)))
+                transaction.send("second", Message(bytes(1000)))
+        assert _bodies(place) == []
 
 
 @pytest.mark.kafka

@@ -31,6 +31,7 @@ from hemline_broker._errors import (
     InvalidOption,
     NotFound,
     TooLarge,
+    TransactionAborted,
     Unavailable,
 )
 from hemline_broker._message import RESERVE_BYTES, Message, Receipt, Receipts
@@ -274,20 +275,26 @@ class _Transacting(ClaimChecked):
         if isinstance(source, ClaimSource):
             source = source.inner
         references: list[Reference] = []
+        begun = False
         try:
             checked: dict[str, Sequence[Message]] = {}
             for topic, messages in outputs.items():
                 stored: dict[int, Reference] = {}
                 left = max(end - loop.time(), 0.001)
-                changed = await self._check_in_large(topic, messages, stored, left)
-                references += stored.values()
+                try:
+                    changed = await self._check_in_large(topic, messages, stored, left)
+                finally:
+                    references += stored.values()
                 checked[topic] = [_message(each) for each in changed]
             left = max(end - loop.time(), 0.001)
+            begun = True
             await self._inner.transact(checked, source, deliveries, left)
-        except Unavailable:
-            raise  # nobody knows whether it was committed
-        except BrokerError:
+        except BrokerError as error:
+            if begun and isinstance(error, Unavailable):
+                raise  # nobody knows whether it was committed
             await self._discard(references)
+            if isinstance(error, Unavailable):
+                raise TransactionAborted(str(error)) from error
             raise
 
 
