@@ -94,6 +94,7 @@ def test_fashion_mnist(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["train", "fashion-mnist-sample", *flags])
     assert result.exit_code == 0, result.stderr
     assert "epoch 2: loss" in result.stderr
+    assert re.search(r"^test accuracy: 0\.\d{4} of 10,000 images$", result.stderr, re.M)
     # What was typed, no defaults, and no path of this machine.
     assert (
         hm.read_card(out)

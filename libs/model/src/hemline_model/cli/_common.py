@@ -29,8 +29,12 @@ EXIT_CODES = (
 
 def conclude(console: Console, card: Card) -> None:
     """Tell how good a model that was just made is."""
+    images = card.data.get("images", {})
     for name, value in card.metrics.items():
-        console.print(f"{name.replace('_', ' ')}: {value:.4f}", highlight=False)
+        # All of five is not all of five thousand.
+        split = name.removesuffix("_accuracy")
+        of = f" of {images[split]:,} images" if split in images else ""
+        console.print(f"{name.replace('_', ' ')}: {value:.4f}{of}", highlight=False)
     if INT8_GRAPH not in card.files:
         turned = card.parameters["int8"]
         console.print(
