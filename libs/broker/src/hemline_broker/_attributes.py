@@ -11,6 +11,9 @@ from hemline_broker._structured import is_structured, parse
 _UTC = timezone.utc  # noqa: UP017 - compared by identity below
 CONTENT_TYPE = "content-type"
 
+_Pairs = Iterable[tuple[str, str]]
+_Fallback = Callable[[], tuple[str, datetime]]
+
 
 def to_attributes(message: Message, prefix: str) -> dict[str, str]:
     """Every attribute and header but the key; `prefix` is `ce_` on Kafka and `ce-` on Pub/Sub."""
@@ -33,9 +36,9 @@ def to_attributes(message: Message, prefix: str) -> dict[str, str]:
 def from_attributes(
     data: bytes,
     key: str | None,
-    attributes: Iterable[tuple[str, str]],
+    attributes: _Pairs,
     prefix: str,
-    fallback: Callable[[], tuple[str, datetime]],
+    fallback: _Fallback,
 ) -> Message:
     """A message from what came, in binary or structured mode; what a sender without CloudEvents left out is filled in.
 
@@ -60,11 +63,7 @@ def from_attributes(
 
 
 def _message(
-    data: bytes,
-    key: str | None,
-    attributes: Iterable[tuple[str, str]],
-    prefix: str,
-    fallback: Callable[[], tuple[str, datetime]],
+    data: bytes, key: str | None, attributes: _Pairs, prefix: str, fallback: _Fallback
 ) -> Message:
     identity = kind = source = content_type = None
     time: datetime | None = None
