@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -104,8 +103,10 @@ class PubsubDriver:
                 if each.topic in groups:
                     groups[each.topic].append(each.name)
         else:
-            for topic in sorted({self._connection.topic(name) for name in names}):
-                with suppress(NotFound):
+            for name in set(names):
+                # Asked first, because the emulator lists nothing, without a word, for what does not exist.
+                if await self.exists(name):
+                    topic = self._connection.topic(name)
                     groups[topic] = await self._list(
                         "ListTopicSubscriptions", "subscriptions", topic=topic
                     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -72,6 +72,17 @@ class Harness:
             async for delivery in subscription:
                 return delivery
         raise AssertionError("the subscription ended")
+
+    async def first(self, subscriptions: Sequence[Subscription]) -> Delivery:
+        """The next delivery that any of these gets, not acknowledged."""
+        tasks = [asyncio.create_task(self.one(each)) for each in subscriptions]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return done.pop().result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def nothing(self, subscription: Subscription) -> None:
         """Fail if anything comes within the quiet time."""
