@@ -8,6 +8,7 @@ after `settled` has returned, or twice although every send of it was confirmed a
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import signal
@@ -111,6 +112,7 @@ class Books:
 
 def soak(servers: str, script: Path, port: int, seconds: float, report: Report) -> None:
     """Print what happened; the report has failed if any of it must not have. SIGINT or SIGTERM ends it early."""
+    _be_quiet()
     run = _Soak(f"kafka://{servers}", script, port)
     asyncio.run(run.run(seconds))
     books = run.books
@@ -140,6 +142,11 @@ def soak(servers: str, script: Path, port: int, seconds: float, report: Report) 
     report.figure("broker.soak.lost", len(books.missing()), "messages")
     report.figure("broker.soak.repeats", again + resent, "messages")
     report.figure("broker.soak.longest_s", books.longest(), "s")
+
+
+def _be_quiet() -> None:
+    """Of a broker that is away there would be thousands of lines; what must not happen is told by the books."""
+    logging.getLogger("hemline_broker").setLevel(logging.CRITICAL)
 
 
 class _Soak:
@@ -302,4 +309,5 @@ async def _handle(subscription: Subscription) -> None:
 
 
 if __name__ == "__main__":
+    _be_quiet()
     asyncio.run(_consume(sys.argv[1], sys.argv[2]))
