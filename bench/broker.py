@@ -73,7 +73,7 @@ QUICK = Plan(
     rounds=Rounds(7, 1),
     large_rounds=Rounds(3, 1),
     each=5_000,
-    idle=2_500,
+    idle=4_000,
     memory=200,
 )
 FULL = Plan(
