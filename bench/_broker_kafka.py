@@ -91,7 +91,7 @@ class KafkaGround:
                 "log_level": 0,  # it outlives the broker
             }
         )
-        self._producer.init_transactions(60)
+        self._producer.init_transactions(30)
 
     async def round(self, client: Client, body: bytes, count: int) -> tuple[Lap | None, Lap | None]:
         """See `Ground`."""

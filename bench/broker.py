@@ -191,7 +191,7 @@ def measure(options: argparse.Namespace, report: Report) -> None:
     plan = QUICK if options.quick else FULL
     only = frozenset(options.only or PARTS)
     if only & ON_KAFKA:
-        with kafka(options.kafka, report) as running:
+        with kafka(options.kafka, report) as running, attempt("Kafka", report):
             if running is not None:
                 measure_kafka(running, plan, only, report)
     if "pubsub" in only:
