@@ -25,6 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # the package 
 
 from hemline_broker._driver import Configuration, Start, TopicInfo
 from hemline_broker._errors import BrokerError, Denied, NotFound, Unavailable
+from hemline_broker._kafka._client_log import client_log
 from hemline_broker._kafka._errors import is_denied, making_a_client, translate
 from hemline_broker._kafka._group_offsets import GroupOffsets
 from hemline_broker._kafka._settings import Settings
@@ -54,7 +55,7 @@ class KafkaAdmin:
             "socket.connection.setup.timeout.ms": 10_000,
         }
         with making_a_client():
-            self.client = AdminClient(configuration, logger=_log)
+            self.client = AdminClient(configuration, logger=client_log())
         self._offsets = GroupOffsets(settings)
 
     def _note(self, error: KafkaError) -> None:

@@ -8,7 +8,6 @@ not have, and the process ends with SIGSEGV or SIGABRT. A consumer that never su
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,10 +15,9 @@ from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from hemline_broker._kafka._client_log import client_log
 from hemline_broker._kafka._errors import making_a_client, translate
 from hemline_broker._kafka._settings import Settings
-
-_log = logging.getLogger(__name__)
 
 _NO_OFFSET = -1001
 _MOST_GROUPS = 16
@@ -89,7 +87,7 @@ class GroupOffsets:
                 "enable.auto.offset.store": False,
             }
             with making_a_client():
-                consumer = Consumer(configuration, logger=_log)
+                consumer = Consumer(configuration, logger=client_log())
         self._consumers[group] = consumer
         while len(self._consumers) > _MOST_GROUPS:
             self._close(next(iter(self._consumers)))

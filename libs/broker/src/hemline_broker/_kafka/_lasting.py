@@ -14,6 +14,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from hemline_broker._errors import BrokerError, Denied, Unavailable
+from hemline_broker._kafka._client_log import client_log
 from hemline_broker._kafka._errors import is_denied, making_a_client, translate
 
 _log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class LastingProducer:
         if producer is None:
             # Not at once after the error: with credentials that lack a right it would fail again and again.
             with making_a_client():
-                producer = self._current = Producer(self._configuration, logger=_log)
+                producer = self._current = Producer(self._configuration, logger=client_log())
             self._made.set()
         return producer
 

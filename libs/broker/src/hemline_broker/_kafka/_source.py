@@ -19,6 +19,7 @@ from hemline_broker._delivery import Delivery
 from hemline_broker._driver import Sink
 from hemline_broker._errors import BrokerError, TransactionAborted, Unavailable
 from hemline_broker._kafka._admin import KafkaAdmin
+from hemline_broker._kafka._client_log import client_log
 from hemline_broker._kafka._errors import is_denied, making_a_client, translate
 from hemline_broker._kafka._partition import Partition
 from hemline_broker._kafka._records import KafkaMessage, fitting, offsets_of
@@ -171,7 +172,7 @@ class KafkaSource(ConsumerThread):
     def _live(self) -> None:
         """The life of one consumer."""
         with making_a_client():
-            self.consumer = Consumer(self._config, logger=_log)
+            self.consumer = Consumer(self._config, logger=client_log())
         try:
             self.consumer.subscribe(
                 [self._topic],

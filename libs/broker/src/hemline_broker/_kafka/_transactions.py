@@ -24,6 +24,7 @@ from hemline_broker._errors import (
     TransactionAborted,
     Unavailable,
 )
+from hemline_broker._kafka._client_log import client_log
 from hemline_broker._kafka._errors import making_a_client, translate
 from hemline_broker._kafka._records import headers_of, key_of
 from hemline_broker._kafka._source import KafkaSource
@@ -143,7 +144,7 @@ class Transactor:
     def _ready(self) -> Producer:
         if self._producer is None:
             with making_a_client():
-                producer = Producer(self._configuration, logger=_log)
+                producer = Producer(self._configuration, logger=client_log())
             producer.init_transactions(_INIT_S)
             self._producer = producer
         return self._producer
