@@ -63,8 +63,9 @@ class Classifier:
         logits = self.logits(images)
         probabilities = softmax(logits / np.float32(self.card.temperature))
         labels = probabilities.argmax(axis=1)
-        confidence = np.take_along_axis(probabilities, labels[:, np.newaxis], axis=1)[:, 0]
-        return Predictions(labels.astype(np.int64), confidence, probabilities)
+        return Predictions(
+            labels.astype(np.int64, copy=False), probabilities.max(axis=1), probabilities
+        )
 
     def predict_encoded(self, images: Sequence[bytes | ImageArray]) -> Predictions:
         """Classify the bytes of PNG, JPEG, WebP or .npy files, or pixels of any size, in order.
