@@ -114,11 +114,34 @@ class Rounds:
     others: int = 1
 
 
-class Report:
-    """One row a client and size, printed as they come; then notes, then figures."""
+@dataclass(frozen=True)
+class Goal:
+    """What a figure should be."""
 
-    def __init__(self) -> None:
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def missed(self, value: float) -> bool:
+        return (self.at_least is not None and value < self.at_least) or (
+            self.at_most is not None and value > self.at_most
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"at least {self.at_least:g}" if self.at_most is None else f"at most {self.at_most:g}"
+        )
+
+
+class Report:
+    """One row a client and size, printed as they come; then notes, then figures beside their goals.
+
+    Args:
+        goals: of figures, by their names.
+    """
+
+    def __init__(self, goals: Mapping[str, Goal]) -> None:
         self.failed = False
+        self._goals = goals
         self._began = time.monotonic()
         self._notes: list[str] = []
         self._figures: list[tuple[str, float, str]] = []
@@ -175,6 +198,11 @@ class Report:
         print(
             f"  {time.monotonic() - self._began:.0f} s in all, load {os.getloadavg()[0]:.1f} at the end\n"
         )
+        for name, value, _ in self._figures:
+            if goal := self._goals.get(name):
+                verdict = "MISSED, bench/README.md says why" if goal.missed(value) else "met"
+                print(f"  {name} should be {goal}: {value:.4g}, {verdict}")
+        print()
         for name, value, unit in self._figures:
             print(f"figure {name} {value:.4g} {unit}")
 

@@ -34,10 +34,18 @@ import _broker_soak as soak
 import _broker_sqlite as sqlite
 from _broker_idle import idle
 from _broker_kafka import SCRIPT, KafkaGround, Running, kafka
-from _broker_table import SIZES, Report, Result, Rounds, compare
+from _broker_table import SIZES, Goal, Report, Result, Rounds, compare
 
 PARTS = ("kafka", "each", "idle", "memory", "pubsub", "sqlite")
 ON_KAFKA = frozenset(PARTS[:4])
+GOALS = {
+    "broker.kafka.send_many.of_raw": Goal(at_least=0.9),
+    "broker.kafka.batches.of_raw": Goal(at_least=0.9),
+    "broker.kafka.vs_faststream": Goal(at_least=3),
+    "broker.kafka.idle_p99.of_raw": Goal(at_most=1.3),
+    "broker.pubsub.of_official": Goal(at_least=1),
+    "broker.memory_15mb_mb": Goal(at_most=600),
+}
 
 
 @dataclass(frozen=True)
@@ -268,7 +276,7 @@ def main() -> int:
     options = arguments()
     # Brokers that were started must be stopped, whoever ends this.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    report = Report()
+    report = Report(GOALS)
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} before it began\n")
     code = 0
     try:
