@@ -9,11 +9,12 @@ from typing import Literal, Self
 
 from hemline_broker._claimsink import ClaimSink
 from hemline_broker._deadletter import Undertaker
-from hemline_broker._delivery import ENLISTED, HANDED, PARKED, SETTLED, WAITING, Batch, Delivery
+from hemline_broker._delivery import ENLISTED, HANDED, SETTLED, WAITING, Batch, Delivery
 from hemline_broker._driver import Driver, Remembers, Source, Start
 from hemline_broker._errors import AckLost, BrokerError, Closed, InvalidOption
 from hemline_broker._line import Limits, Line, Space, size_of
 from hemline_broker._observer import Observer, watch_lag
+from hemline_broker._parked import Parked
 from hemline_broker._remains import Remains
 from hemline_broker._run import Run
 from hemline_broker._runner import Runner
@@ -57,7 +58,7 @@ class Subscription:
         self._idle.set()
         self._handed: set[Delivery] = set()
         self._handed_runs: set[Run] = set()
-        self._parked: dict[Delivery, asyncio.TimerHandle] = {}
+        self._parked = Parked(limits.in_flight, self._account, self._unpark)
         self._remains = Remains()
         self._space = Space(limits.in_flight, limits.in_flight_bytes)
         self._lag_task: asyncio.Task[None] | None = None
@@ -189,9 +190,7 @@ class Subscription:
         self._remains.leave(each for each in waiting if isinstance(each, Delivery))
         self._ready.drop()
         self._news.set()
-        for handle in self._parked.values():
-            handle.cancel()
-        self._parked.clear()
+        self._parked.drop()
         if drain > 0:
             await self._drained(drain)
         # What it is at work on is still in hand, and given back with the rest.
@@ -274,14 +273,7 @@ class Subscription:
         if delay <= 0:
             self._arrive((again,))
             return
-        again.state = PARKED
-        # Parked messages leave room for others, or a few of them would stop the stream; but never more than as
-        # many again, or they would have no bound.
-        counted = len(self._parked) < self._limits.in_flight
-        if counted:
-            self._account(1, size_of(again))
-        later = self._loop_now().call_later(delay, self._unpark, again, counted)
-        self._parked[again] = later
+        self._parked.park(again, delay)
 
     def reject(self, delivery: Delivery, reason: str) -> None:
         """Dead-letter now."""
@@ -419,10 +411,7 @@ class Subscription:
             self._error = error
         self._news.set()
 
-    def _unpark(self, delivery: Delivery, counted: bool) -> None:
-        self._parked.pop(delivery, None)
-        if counted:
-            self._account(-1, -size_of(delivery))
+    def _unpark(self, delivery: Delivery) -> None:
         self._arrive((delivery,))
 
     def _bury(self, delivery: Delivery, kind: str, reason: str) -> None:
