@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import hemline_model as hm
-from hemline_model._evaluate import evaluate
+from hemline_model._evaluate import evaluate, score
 from hemline_model._report import write_report
 from hemline_model.cli import app
 
@@ -52,6 +52,26 @@ def few(*labels: int, count: int = 20) -> hm.Split:
     sample = hm.dataset("fashion-mnist-sample").split("test")
     rows = np.flatnonzero(np.isin(sample.labels, labels))[:count]
     return hm.Split([sample.ids[row] for row in rows], sample.labels[rows], sample.images[rows])
+
+
+def test_few_images_do_not_show_a_calibration(tmp_path: Path, classifier: hm.Classifier) -> None:
+    said = "images are too few to tell: what is right this often among them is right"
+    for count in (9, 1_000):
+        split = few(*range(10), count=count)
+        found = evaluate(classifier, split)
+        path = tmp_path / f"{count}.html"
+        write_report(path, classifier.card, found, split, "test")
+        assert (said in path.read_text()) == (count == 9)
+
+
+@pytest.mark.parametrize(("right", "count"), [(0, 2), (0, 6), (20, 20)])
+def test_an_interval_stays_between_none_and_all(right: int, count: int) -> None:
+    labels = np.zeros(count, np.int64)
+    split = hm.Split([str(n) for n in range(count)], labels, np.zeros((count, 8, 8, 1), np.uint8))
+    logits = np.tile(np.array([[1.0, 0.0]] if right else [[0.0, 1.0]], np.float32), (count, 1))
+    low, high = score(logits, split, ["a", "b"], 1.0).interval
+    assert 0 <= low < high <= 1
+    assert (low == 0) != (high == 1)
 
 
 def test_which_images_it_is_about(tmp_path: Path, classifier: hm.Classifier) -> None:

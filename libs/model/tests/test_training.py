@@ -235,6 +235,35 @@ def test_the_temperature_undoes_overconfidence() -> None:
     assert after < 0.03 < before
 
 
+@pytest.mark.parametrize(("images", "largest"), [(1, 0.91), (5, 0.96), (9, 0.97)])
+def test_a_few_images_that_are_all_right_do_not_make_a_model_sure(
+    images: int, largest: float
+) -> None:
+    logits = np.zeros((images, 10), np.float32)
+    logits[:, 0] = 4
+    right = np.zeros(images, np.int64)
+    temperature = training.fit_temperature(logits, right)
+    confidence = 1 / (1 + 9 * np.exp(-4 / temperature))
+    # 0.858 as it comes from the network.
+    assert 0.858 < confidence < largest
+    assert training.calibration_error(logits, right, temperature) > 0.03
+
+
+@pytest.mark.parametrize("scale", [0.5, 1, 3])
+def test_thousands_of_images_outweigh_what_was_thought_before(scale: float) -> None:
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=(4000, 5)) * 2
+    labels = (true + rng.gumbel(size=true.shape)).argmax(axis=1)
+    logits = (true * scale).astype(np.float32)
+    tried = np.exp(np.linspace(-1.5, 1.5, 3001))
+    losses = []
+    for temperature in tried:
+        scaled = logits / temperature
+        losses.append((np.log(np.exp(scaled).sum(1)) - scaled[np.arange(4000), labels]).sum())
+    likeliest = tried[int(np.argmin(losses))]
+    assert training.fit_temperature(logits, labels) == pytest.approx(likeliest, rel=0.005)
+
+
 def test_rare_classes_weigh_more() -> None:
     assert training.class_weights(np.array([0, 0, 1, 1]), 2) is None
     weights = training.class_weights(np.array([0] * 90 + [1] * 10), 2)

@@ -141,4 +141,5 @@ def _wilson(right: int, count: int) -> tuple[float, float]:
     share, square = right / count, _Z95**2 / count
     centre = (share + square / 2) / (1 + square)
     half = _Z95 / (1 + square) * math.sqrt(share * (1 - share) / count + square / (4 * count))
-    return centre - half, centre + half
+    # Rounding leads out of the range where none or all are right.
+    return max(0.0, centre - half), min(1.0, centre + half)

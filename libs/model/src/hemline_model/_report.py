@@ -29,6 +29,7 @@ except ImportError as error:
 __all__ = ["Course", "write_report"]
 
 _MISTAKES, _PAIRS, _MATRIX_CLASSES, _PROBLEMS = 40, 20, 40, 50
+_CERTAIN = 0.1
 _SHOWN = {
     "train": "A model that was trained on this data set has learned from these: it is better on them than on "
     "new ones.",
@@ -92,7 +93,8 @@ def write_report(
         "<h2>Calibration</h2>",
         "<p>How often the model is right when it says it is this sure. Expected calibration error "
         f"{evaluation.calibration_before:.4f} before the temperature, "
-        f"{evaluation.calibration_after:.4f} after it ({card.temperature:.3f}).</p>",
+        f"{evaluation.calibration_after:.4f} after it ({card.temperature:.3f}).{_caution(evaluation)}"
+        "</p>",
         _figures([_reliability(evaluation)]),
     ]
     if evaluation.mistakes:
@@ -119,6 +121,17 @@ def _class_table(evaluation: Evaluation) -> str:
     )
     head = "<tr><th>class</th><th>images</th><th>found</th><th>right when named</th></tr>"
     return f"<table>{head}{rows}</table>"
+
+
+def _caution(evaluation: Evaluation) -> str:
+    """What to add where so few images were looked at that a small error means nothing."""
+    low, high = evaluation.interval
+    if high - low < _CERTAIN:
+        return ""
+    return (
+        f" These {evaluation.images:,} images are too few to tell: what is right this often among them "
+        f"is right {low:.2%} to {high:.2%} of the time, and the error is known no closer than that."
+    )
 
 
 def _percent(share: float | None) -> str:
