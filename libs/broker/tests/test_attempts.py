@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from hemline_broker import Delivery, Message, Retry, connect
+from hemline_broker import BrokerError, Delivery, Message, Observer, Receipt, Retry, connect
+from hemline_broker._deadletter import Undertaker
 from hemline_broker.testing import Harness
 
 
@@ -65,20 +67,75 @@ async def test_a_handler_that_fails_while_the_subscription_drains(harness: Harne
     assert await again(harness, topic) == (2, 1)
 
 
-async def test_a_close_while_the_dead_letter_is_on_its_way(harness: Harness) -> None:
-    """The context ends at once: the letter is not sent, and the message is as far as it was."""
+async def test_a_close_while_the_dead_letter_is_on_its_way(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The context ends at once: the letter is cut off, and the message is as far as it was."""
     async with harness.topic("group") as (broker, topic):
         await broker.ensure("dead")
         await broker.send(topic, Message(b"x"))
+        under_way, cut_off = asyncio.Event(), asyncio.Event()
+
+        async def send(*_: object) -> Sequence[Receipt | BrokerError]:
+            under_way.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cut_off.set()
+                raise
+            raise AssertionError("unreachable")
+
         retry = Retry(attempts=2)
         async with broker.subscribe(
             topic, group="group", retry=retry, dead_letter="dead"
         ) as subscription:
-            for _ in range(2):
-                (await harness.one(subscription)).nack()
-        (dead,) = await broker.topics(["dead"])
-        assert dead.messages == 0, "the letter was sent after all: this has shown nothing"
+            (await harness.one(subscription)).nack()
+            monkeypatch.setattr(broker._driver, "send", send)
+            (await harness.one(subscription)).nack()
+            await asyncio.wait_for(under_way.wait(), harness.patience)
+        assert cut_off.is_set()
+        monkeypatch.undo()
     assert await again(harness, topic) == (3, 2)
+
+
+@pytest.mark.parametrize("end", ["reject", "last nack"])
+async def test_a_settlement_after_the_close(harness: Harness, end: str) -> None:
+    """The message is for others by then: no dead letter is sent, nor does anything stay at work on it."""
+    async with harness.topic("group") as (broker, topic):
+        await broker.ensure("dead")
+        await broker.send_many(topic, [Message(b"x"), Message(b"y")])
+        async with broker.subscribe(
+            topic, group="group", retry=Retry(attempts=1), dead_letter="dead"
+        ) as subscription:
+            taken = await harness.take(subscription, 2)
+        settle = [partial(each.reject, "late") if end == "reject" else each.nack for each in taken]
+        tasks = asyncio.all_tasks()
+        settle[0]()
+        assert asyncio.all_tasks() == tasks
+        async with broker.subscribe(topic, group="group") as other:
+            for delivery in await harness.take(other, 2):
+                delivery.ack()
+            await other.settled()
+        (dead,) = await broker.topics(["dead"])
+        assert dead.messages == 0
+    tasks = asyncio.all_tasks()
+    settle[1]()
+    assert asyncio.all_tasks() == tasks
+
+
+async def test_a_dead_letter_on_a_closed_broker(harness: Harness) -> None:
+    """Nobody will open it again: there is nothing to try for ever."""
+    async with harness.topic("group") as (broker, topic):
+        await broker.ensure("dead")
+        await broker.send(topic, Message(b"x"))
+        async with broker.subscribe(topic, group="group") as subscription:
+            delivery = await harness.one(subscription)
+        driver = broker._driver
+    outcomes: list[bool] = []
+    undertaker = Undertaker(driver, "dead", Observer())
+    undertaker.take(delivery, "rejected", "late", lambda _, done: outcomes.append(done))
+    await asyncio.wait_for(undertaker.finish(), harness.patience)
+    assert outcomes == [False]
 
 
 async def test_what_a_cancelled_run_held_when_all_closes(harness: Harness) -> None:

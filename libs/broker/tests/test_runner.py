@@ -1,4 +1,7 @@
-"""Cancellation in and of `Subscription.run`: nothing stays handed out, and nothing that queued behind it is dropped."""
+"""Cancellation in and of `Subscription.run`: nothing stays handed out, and nothing that queued behind it is dropped.
+
+And its end when the subscription closes: what was given back is for others.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import pytest
 
 from hemline_broker import Delivery, Message, Retry, connect
 from hemline_broker.testing import Harness
+from hemline_broker.testing._harness import bodies
 
 
 @pytest.fixture
@@ -94,3 +98,124 @@ async def test_a_run_that_is_cancelled_can_be_started_again(
         for key in ("a", "b", "c"):
             assert order[key] == [n for n in range(12) if keys[n % 4] == key]
         assert max(attempts) > 1
+
+
+async def test_no_handler_begins_on_what_was_given_back(harness: Harness) -> None:
+    """One that has acked goes on after the close; what queued behind it for its key is another consumer's by then."""
+    async with harness.topic("group") as (broker, topic):
+        await broker.send_many(topic, [Message(b"%d" % n, key="k") for n in range(3)])
+        begun: list[bytes] = []
+        release = asyncio.Event()
+
+        async def handle(delivery: Delivery) -> None:
+            begun.append(delivery.message.data)
+            delivery.ack()
+            await release.wait()
+
+        async with broker.subscribe(topic, group="group") as subscription:
+            runner = asyncio.create_task(subscription.run(handle))
+            await harness.until(lambda: len(begun) == 1)
+            await subscription.close(drain=0.0)
+        async with broker.subscribe(topic, group="group") as other:
+            assert bodies(await harness.take(other, 2)) == [b"1", b"2"]
+            release.set()
+            await asyncio.wait_for(runner, harness.patience)
+        assert begun == [b"0"]
+
+
+@pytest.mark.parametrize("key", ["k", None])
+async def test_a_close_ends_a_handler_whose_slot_others_wait_for(
+    harness: Harness, key: str | None
+) -> None:
+    async with harness.topic("group") as (broker, topic):
+        keys = (key, "another", None)
+        await broker.send_many(topic, [Message(b"x", key=each) for each in keys])
+        begun = 0
+
+        async def stuck(_: Delivery) -> None:
+            nonlocal begun
+            begun += 1
+            await asyncio.Event().wait()
+
+        async with broker.subscribe(topic, group="group") as subscription:
+            runner = asyncio.create_task(subscription.run(stuck, concurrency=1))
+            await harness.until(lambda: begun == 1)
+            await subscription.close(drain=0.0)
+            await asyncio.wait_for(runner, harness.patience)
+        assert begun == 1
+        async with broker.subscribe(topic, group="group") as other:
+            assert len(await harness.take(other, 3)) == 3
+
+
+async def test_a_handler_that_turns_its_cancellation_into_a_failure(harness: Harness) -> None:
+    """Its message was given back before: there is nothing left to retry, or to wait an hour for."""
+    async with harness.topic("group") as (broker, topic):
+        await broker.send(topic, Message(b"x", key="k"))
+        begun = asyncio.Event()
+
+        async def handle(_: Delivery) -> None:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise RuntimeError("cut off") from None
+
+        retry = Retry(attempts=None, delay=3600)
+        async with broker.subscribe(topic, group="group", retry=retry) as subscription:
+            runner = asyncio.create_task(subscription.run(handle))
+            await asyncio.wait_for(begun.wait(), harness.patience)
+            await subscription.close(drain=0.0)
+            await asyncio.wait_for(runner, harness.patience)
+        async with broker.subscribe(topic, group="group") as other:
+            assert (await harness.one(other)).failures == 0
+
+
+@pytest.mark.parametrize("delay", [0.3, 3600])
+async def test_a_close_while_the_first_of_a_key_waits_for_its_retry(
+    harness: Harness, delay: float
+) -> None:
+    """It is for others to retry, and so is all that queued behind it: the close waits for none of it."""
+    async with harness.topic("group") as (broker, topic):
+        await broker.send_many(topic, [Message(b"%d" % n, key="k") for n in range(3)])
+        handled: list[tuple[bytes, int]] = []
+
+        async def handle(delivery: Delivery) -> None:
+            handled.append((delivery.message.data, delivery.failures))
+            if delivery.failures == 0 and delivery.message.data == b"0":
+                raise RuntimeError("simulated")
+
+        retry = Retry(attempts=None, delay=delay)
+        async with broker.subscribe(topic, group="group", retry=retry) as subscription:
+            runner = asyncio.create_task(subscription.run(handle))
+            await harness.until(lambda: len(handled) == 1)
+            async with asyncio.timeout(harness.patience):
+                await subscription.close(drain=2 * harness.patience)
+                await runner
+        assert handled == [(b"0", 0)]
+        async with broker.subscribe(topic, group="group") as other:
+            runner = asyncio.create_task(other.run(handle))
+            await harness.until_done(other, lambda: len(handled) == 4)
+            await other.close()
+            await runner
+        assert handled[1:] == [(b"0", 1), (b"1", 0), (b"2", 0)]
+
+
+async def test_a_close_that_is_cancelled_gives_back(harness: Harness) -> None:
+    """Who waits no longer for the drain ends it, and leaves nothing held that nobody could give back any more."""
+    async with harness.topic("group") as (broker, topic):
+        await broker.send(topic, Message(b"x"))
+        begun = asyncio.Event()
+
+        async def stuck(_: Delivery) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        subscription = await broker.subscribe(topic, group="group").__aenter__()
+        runner = asyncio.create_task(subscription.run(stuck))
+        await asyncio.wait_for(begun.wait(), harness.patience)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await subscription.close(drain=harness.patience)
+        await asyncio.wait_for(runner, harness.patience)
+        async with broker.subscribe(topic, group="group") as other:
+            assert (await harness.one(other)).message.data == b"x"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from hemline_broker._delivery import Delivery
 from hemline_broker._driver import Driver
-from hemline_broker._errors import BrokerError, NotFound
+from hemline_broker._errors import BrokerError, Closed, NotFound
 from hemline_broker._message import Message
 from hemline_broker._observer import Observer
 
@@ -37,7 +37,7 @@ def dead_letter(delivery: Delivery, reason: str) -> Message:
 
 
 class Undertaker:
-    """Sends dead letters, and does not give up while the subscription lives."""
+    """Sends dead letters, and does not give up while the subscription and its broker live."""
 
     def __init__(self, driver: Driver, topic: str | None, observer: Observer) -> None:
         self._driver = driver
@@ -94,6 +94,8 @@ class Undertaker:
                 problem = result
             except BrokerError as error:
                 problem = error
+            if isinstance(problem, Closed):
+                break  # the original comes again, to a consumer whose broker is open
             _log.error(
                 "%s: message %s cannot be sent to %s, trying again in %.1f s: %s",
                 delivery.topic, letter.id, self._topic, pause, problem,

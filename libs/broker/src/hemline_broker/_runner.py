@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from hemline_broker._delivery import HANDED, WAITING, Delivery
@@ -45,6 +45,8 @@ class Runner:
 
     async def run(self) -> None:
         """Return when the subscription is closed and every handler has ended, or was cancelled after the drain."""
+        # From the start: at the close, the loop below may be waiting for the slot of a handler that never ends.
+        warden = asyncio.get_running_loop().create_task(self._cut_off())
         try:
             async for delivery in self._subscription:
                 key = delivery.message.key if self._by_key else None
@@ -61,28 +63,21 @@ class Runner:
                     self._busy[key] = line
                 self._start(line, key)
             if self._tasks:
-                await self._finish()
+                await asyncio.wait(self._tasks)
         finally:
+            warden.cancel()
             for task in reversed(self._tasks):  # what is put back last is handed out first
                 task.cancel()
             if self._tasks:
                 await asyncio.wait(self._tasks)
 
-    async def _finish(self) -> None:
-        """Let handlers end, and cancel those that have not when the subscription has given back what they held."""
-        loop = asyncio.get_running_loop()
-        ended = loop.create_task(self._subscription.ended())
-        handlers = loop.create_task(asyncio.wait(self._tasks))
-        try:
-            await asyncio.wait((ended, handlers), return_when=asyncio.FIRST_COMPLETED)
-            for task in tuple(self._tasks):
-                delivery = self._at_work.get(task)
-                if delivery is None or delivery.state == HANDED:
-                    task.cancel()
-            await handlers
-        finally:
-            ended.cancel()
-            handlers.cancel()
+    async def _cut_off(self) -> None:
+        """Cancel the handlers that have not ended when the subscription has given back what they held."""
+        await self._subscription.ended()
+        for task in tuple(self._tasks):
+            delivery = self._at_work.get(task)
+            if delivery is None or delivery.state == HANDED:
+                task.cancel()
 
     def _start(self, line: deque[Delivery], key: str | None) -> None:
         task = asyncio.get_running_loop().create_task(self._chain(line, key))
@@ -90,8 +85,8 @@ class Runner:
         # Not in the task: one that is cancelled before it begins runs none of its code.
         task.add_done_callback(lambda task: self._put_back(self._tasks.pop(task)))
 
-    def _put_back(self, line: deque[Delivery]) -> None:
-        """Let others have what a cancelled task leaves."""
+    def _put_back(self, line: Sequence[Delivery]) -> None:
+        """Let others have what a task leaves."""
         self._subscription.rewind(line, (HANDED, WAITING))
 
     async def _chain(self, line: deque[Delivery], key: str | None) -> None:
@@ -119,15 +114,31 @@ class Runner:
             line[0] = self._subscription.rest(current)
             self._slots.release()
             try:
-                await asyncio.sleep(delay)
+                await self._pause(delay)
             finally:
                 await self._slots.acquire()
+            if self._subscription.closing:
+                # Others retry it, and must have what queued behind it after it.
+                waiting = tuple(line)
+                line.clear()
+                self._put_back(waiting)
+                return
             if not self._subscription.hand_out(line[0]):
                 break
         line.popleft()
 
+    async def _pause(self, delay: float) -> None:
+        """Wait so many seconds, or until the subscription begins to close."""
+        try:
+            async with asyncio.timeout(delay):
+                await self._subscription.ending()
+        except TimeoutError:
+            pass
+
     async def _call(self, delivery: Delivery) -> str | None:
-        """Run the handler; None when the delivery is settled, else what went wrong."""
+        """Run the handler; None when the delivery is settled or given back, else what went wrong."""
+        if not self._subscription.holds(delivery):
+            return None
         if delivery.lease.lost or delivery.lease.stopping:
             self._subscription.release(delivery)
             return None
@@ -147,7 +158,7 @@ class Runner:
                 delivery.topic, delivery.message.id, delivery.attempt, type(error).__name__, error,
                 exc_info=_log.isEnabledFor(logging.DEBUG),
             )  # fmt: skip
-            if delivery.state == HANDED:
+            if self._subscription.holds(delivery):
                 return f"{type(error).__name__}: {error}"
         else:
             if delivery.state == HANDED:

@@ -12,6 +12,7 @@ from hemline_broker._deadletter import Undertaker
 from hemline_broker._delivery import ENLISTED, HANDED, SETTLED, WAITING, Batch, Delivery
 from hemline_broker._driver import Driver, Remembers, Source, Start
 from hemline_broker._errors import AckLost, BrokerError, Closed, InvalidOption
+from hemline_broker._inhand import InHand
 from hemline_broker._line import Limits, Line, Space, size_of
 from hemline_broker._observer import Observer, watch_lag
 from hemline_broker._parked import Parked
@@ -54,10 +55,7 @@ class Subscription:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = Line(self._account)
         self._news = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._handed: set[Delivery] = set()
-        self._handed_runs: set[Run] = set()
+        self._in_hand = InHand()
         self._parked = Parked(limits.in_flight, self._account, self._unpark)
         self._remains = Remains()
         self._space = Space(limits.in_flight, limits.in_flight_bytes)
@@ -65,6 +63,8 @@ class Subscription:
         self._error: BrokerError | None = None
         self._filling = False
         self._closing = False
+        self._ending = asyncio.Event()
+        self._given_back = False
         self._closed = asyncio.Event()
 
     # --- what users call -------------------------------------------------------------------------------------
@@ -181,6 +181,15 @@ class Subscription:
             self._closed.set()
             self._forget(self)
 
+    @property
+    def closing(self) -> bool:
+        """Whether nothing more is handed out."""
+        return self._closing
+
+    async def ending(self) -> None:
+        """Return when the subscription begins to close."""
+        await self._ending.wait()
+
     async def ended(self) -> None:
         """Return when the subscription is closed, and what was not settled given back."""
         await self._closed.wait()
@@ -190,30 +199,38 @@ class Subscription:
         self._remains.leave(each for each in waiting if isinstance(each, Delivery))
         self._ready.drop()
         self._news.set()
+        self._ending.set()
         self._parked.drop()
-        if drain > 0:
-            await self._drained(drain)
+        try:
+            if drain > 0:
+                await self._drained(drain)
+        finally:
+            # Also when the close is cancelled: nobody can close it again, and others wait for what it holds.
+            await self._leave()
+
+    async def _leave(self) -> None:
+        self._given_back = True
         # What it is at work on is still in hand, and given back with the rest.
         await self._undertaker.cut_off()
         if self._lag_task is not None:
             self._lag_task.cancel()
             await asyncio.wait((self._lag_task,))
         if self._source is not None:
-            for run in list(self._handed_runs):
+            for run in list(self._in_hand.runs):
                 self.open(run)
-            lost = await self._source.close(self._remains.unsettled(self._handed))
+            lost = await self._source.close(self._remains.unsettled(self._in_hand.deliveries))
             if lost:
                 _log.warning("%s", AckLost(lost))
 
     async def _drained(self, drain: float) -> None:
         try:
             async with asyncio.timeout(drain):
-                await self._idle.wait()
+                await self._in_hand.empty()
                 await self._undertaker.finish()
         except TimeoutError:
             _log.warning(
                 "%s: %d deliveries were not settled within %g s; they come again",
-                self.topic, len(self._handed), drain,
+                self.topic, len(self._in_hand.deliveries), drain,
             )  # fmt: skip
 
     # --- what deliveries call (Owner) ------------------------------------------------------------------------
@@ -240,25 +257,19 @@ class Subscription:
 
     def _settle_run(self, run: Run) -> None:
         run.state = SETTLED
-        self._handed_runs.discard(run)
         if not self._closed.is_set():
             self.joined().ack_run(run)
-        run.lease.in_hand -= len(run)
+        self._in_hand.leave_run(run)
         self._account(len(run), run.cost)
-        self._check_idle()
         self._observer.acked(self.topic, len(run))
 
     def open(self, run: Run) -> Sequence[Delivery]:
         """Let the deliveries of a run go their own ways."""
-        deliveries = run.deliveries()
-        if run in self._handed_runs:
-            self._handed_runs.discard(run)
-            self._handed.update(deliveries)
-        return deliveries
+        return self._in_hand.open(run)
 
     def nack(self, delivery: Delivery, delay: float, reason: str = "not acknowledged") -> None:
         """Deliver again after `delay` seconds, or dead-letter."""
-        if delivery.state != HANDED:
+        if not self.holds(delivery):
             return
         if self._limits.retry.exhausted(delivery.failures + 1):
             delivery.failures += 1
@@ -277,7 +288,7 @@ class Subscription:
 
     def reject(self, delivery: Delivery, reason: str) -> None:
         """Dead-letter now."""
-        if delivery.state == HANDED:
+        if self.holds(delivery):
             self._bury(delivery, "rejected", reason)
 
     def extend(self, delivery: Delivery, seconds: float) -> None:
@@ -285,12 +296,14 @@ class Subscription:
         if delivery.state == HANDED:
             self.joined().extend(delivery, seconds)
 
+    def holds(self, delivery: Delivery) -> bool:
+        """Whether it is handed out, and was not given back by a close: from then on it is another consumer's."""
+        return delivery.state == HANDED and not self._given_back
+
     def again(self, delivery: Delivery, *, failed: bool = True) -> Delivery:
         """The next attempt of a delivery, still counted as outstanding; the old handle no longer does anything."""
         delivery.state = SETTLED
-        self._handed.discard(delivery)
-        delivery.lease.in_hand -= 1
-        self._check_idle()
+        self._in_hand.leave((delivery,))
         again = delivery.following(failed=failed)
         if self._remember is not None:
             self._remember(again)
@@ -429,32 +442,11 @@ class Subscription:
             self._source.wake()
 
     def _return(self, deliveries: Sequence[Delivery]) -> None:
-        self._handed.difference_update(deliveries)
-        for delivery in deliveries:
-            delivery.lease.in_hand -= 1
+        self._in_hand.leave(deliveries)
         self._account(len(deliveries), sum(map(size_of, deliveries)))
-        self._check_idle()
-
-    def _check_idle(self) -> None:
-        if not self._handed and not self._handed_runs:
-            self._idle.set()
 
     def _hand(self, taken: Sequence[Delivery | Run]) -> None:
-        count = size = again = 0
-        for each in taken:
-            each.state = HANDED
-            if isinstance(each, Delivery):
-                each.lease.in_hand += 1
-                count += 1
-                size += len(each.message.data)
-                again += each.attempt > 1
-                self._handed.add(each)
-            else:
-                each.lease.in_hand += len(each)
-                count += len(each)
-                size += each.size
-                self._handed_runs.add(each)
-        self._idle.clear()
+        count, size, again = self._in_hand.take(taken)
         if not self._ready and self._source is not None:
             self._source.wake()
         self._observer.received(self.topic, count, size)

@@ -336,20 +336,31 @@ class Failing:
 
     @named("C10", "Watermill TestMessageCtx")
     async def test_close_ends_handlers(self, harness: Harness) -> None:
-        """After the drain `run` cancels handlers whose messages were given back, and lets those end that have acked."""
-        async with harness.topic("group") as (broker, topic):
+        """After the drain `run` cancels handlers of what was given back, lets those end that acked, and begins none."""
+        received = 0
+
+        class Counts(Observer):
+            def received(self, topic: str, messages: int, size: int) -> None:
+                nonlocal received
+                received += messages
+
+        async with harness.topic("group", ordered=True, observer=Counts()) as (broker, topic):
             await broker.send_many(topic, numbered(3))
+            # Two of a key: the second queues behind the first, which acks at once but does not end.
+            keyed = [Message(b"first", key="k"), Message(b"second", key="k")]
+            await broker.send_many(topic, keyed)
             started: set[bytes] = set()
             ended: dict[bytes, str] = {}
             release = asyncio.Event()
 
             async def handle(delivery: Delivery) -> None:
                 body = delivery.message.data
-                if body == b"0":
+                acks = body in (b"0", b"first")
+                if acks:
                     delivery.ack()
                 started.add(body)
                 try:
-                    await (release.wait() if body == b"0" else asyncio.Event().wait())
+                    await (release.wait() if acks else asyncio.Event().wait())
                 except asyncio.CancelledError:
                     ended[body] = "cancelled"
                     raise
@@ -357,16 +368,19 @@ class Failing:
 
             async with broker.subscribe(topic, group="group") as subscription:
                 runner = asyncio.create_task(subscription.run(handle))
-                await harness.until(lambda: len(started) == 3)
+                await harness.until(lambda: len(started) == 4 and received == 5)
                 await subscription.close(drain=0.1)
                 await harness.until(lambda: len(ended) == 2)
                 assert not runner.done()
                 release.set()
                 async with asyncio.timeout(harness.patience):
                     await runner
-            assert ended == {b"0": "returned", b"1": "cancelled", b"2": "cancelled"}
+            assert ended == {
+                b"0": "returned", b"first": "returned", b"1": "cancelled", b"2": "cancelled"
+            }  # fmt: skip
             async with broker.subscribe(topic, group="group") as subscription:
-                assert sorted(bodies(await harness.take(subscription, 2))) == [b"1", b"2"]
+                taken = await harness.take(subscription, 3)
+                assert sorted(bodies(taken)) == [b"1", b"2", b"second"]
 
     async def test_observer(self, harness: Harness) -> None:
         """The observer is told of everything that metrics need."""
