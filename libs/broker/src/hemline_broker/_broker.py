@@ -208,10 +208,18 @@ class Broker:
                     transaction.send_many("bills", [bill(order) for order in batch.messages])
                     transaction.ack(batch)
 
-        Leaving the context commits within `timeout` seconds. When its body raises, or the commit fails, nothing was
-        sent, and the deliveries come again in the same order with a higher `attempt`. Without a subscription it makes
-        sends to several topics atomic. A caller who is cancelled meanwhile waits for the end, which decides whether
-        the deliveries come again.
+        Leaving the context commits. When its body raises, or the commit fails, nothing was sent, and the deliveries
+        come again in the same order with a higher `attempt`. Without a subscription it makes sends to several topics
+        atomic. A caller who is cancelled meanwhile waits for the end, which decides whether the deliveries come again.
+
+        Args:
+            subscription: whose deliveries it acknowledges; None where it only sends.
+            timeout: seconds from the end of the body. It bounds what may take long for no fault of the transaction,
+                not all that leaving the context can take. With a claim check: storing large bodies. On SQLite: the
+                wait for the write lock (never above 10 s), which begins when the connection's thread has finished
+                what it is at, itself up to 10 s while the file is locked. On Kafka: sending the offsets and the
+                commit. Before these, the first transaction of a group finds its coordinator (up to 60 s) and the
+                outputs are sent (up to the option `transaction_ms`); after an error, the abort takes up to 30 s.
 
         Raises:
             Unsupported: the backend lacks `Capability.TRANSACTIONS`.

@@ -7,7 +7,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hemline_broker._errors import BrokerError, Denied, InvalidOption, Unavailable
+from hemline_broker._errors import (
+    BrokerError,
+    Denied,
+    InvalidOption,
+    TransactionAborted,
+    Unavailable,
+)
 from hemline_broker._sqlite._settings import Settings
 
 _VERSION = 1
@@ -124,6 +130,52 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+@contextmanager
+def all_or_nothing(connection: sqlite3.Connection, deadline: float) -> Iterator[None]:
+    """A write transaction of `Broker.transaction`, whose error says how it ended.
+
+    Args:
+        connection: of this thread.
+        deadline: until when to wait for the write lock, seconds of `time.monotonic`; at most `BUSY_S` from now.
+
+    Raises:
+        Unavailable: COMMIT itself failed, so nobody knows.
+        BrokerError: any other: surely nothing took effect; see `aborting`.
+    """
+    committing = False
+    with aborting(connection, deadline):
+        try:
+            with transaction(connection):
+                yield
+                committing = True
+        except sqlite3.Error as error:
+            if committing:
+                raise Unavailable(
+                    f"nobody knows whether the transaction took effect: {error}"
+                ) from error
+            raise
+
+
+@contextmanager
+def aborting(connection: sqlite3.Connection, deadline: float) -> Iterator[None]:
+    """For what comes before a COMMIT: what would be `Unavailable` elsewhere is `TransactionAborted` here."""
+    left = min(max(deadline - time.monotonic(), 0.0), BUSY_S)
+    try:
+        connection.execute(f"PRAGMA busy_timeout={int(left * 1000)}")
+        yield
+    except BrokerError:
+        raise
+    except sqlite3.Error as error:
+        problem = as_broker_error(error, "make the transaction")
+        if isinstance(problem, Unavailable):
+            problem = TransactionAborted(str(problem))
+        raise problem from error
+    except Exception as error:
+        raise TransactionAborted(f"{type(error).__name__}: {error}") from error
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={int(BUSY_S * 1000)}")
 
 
 @contextmanager

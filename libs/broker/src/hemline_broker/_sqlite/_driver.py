@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from hemline_broker._delivery import Delivery
 from hemline_broker._driver import Capability, Sink, Source, Start, TopicInfo
 from hemline_broker._errors import BrokerError, Unavailable
 from hemline_broker._message import Message, Receipt
-from hemline_broker._sqlite._database import transaction
+from hemline_broker._sqlite._database import all_or_nothing, transaction
 from hemline_broker._sqlite._group import group_lag
 from hemline_broker._sqlite._settings import Settings
 from hemline_broker._sqlite._source import SqliteSource
@@ -97,12 +98,13 @@ class SqliteDriver:
         timeout: float,
     ) -> None:
         """On the consumer's connection, which owns the claims; on the writer's without one."""
+        deadline = time.monotonic() + timeout
         if isinstance(source, SqliteSource):
-            await source.transact(outputs, deliveries)
+            await source.transact(outputs, deliveries, deadline)
             return
 
         def write(connection: sqlite3.Connection) -> None:
-            with transaction(connection):
+            with all_or_nothing(connection, deadline):
                 insert_all(connection, outputs)
 
         await self._writer.call(write)

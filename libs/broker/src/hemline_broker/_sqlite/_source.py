@@ -18,7 +18,13 @@ from hemline_broker._message import Message
 from hemline_broker._run import Run
 from hemline_broker._sqlite import _liveness
 from hemline_broker._sqlite._claims import Claim
-from hemline_broker._sqlite._database import as_broker_error, open_database, transaction
+from hemline_broker._sqlite._database import (
+    aborting,
+    all_or_nothing,
+    as_broker_error,
+    open_database,
+    transaction,
+)
 from hemline_broker._sqlite._group import Group
 from hemline_broker._sqlite._settings import Settings
 from hemline_broker._sqlite._writer import insert_all
@@ -27,6 +33,7 @@ _log = logging.getLogger(__name__)
 
 _ACKS_EVERY_S = 0.02
 _LOOK_FOR_DEAD_EVERY_S = 0.2
+_AFTER_TROUBLE_S = 0.1
 _AT_ONCE = 2048
 
 
@@ -44,12 +51,13 @@ class SqliteSource(ConsumerThread):
         self._worthwhile = max(1, limit // 4)
         self._me = uuid.uuid4().hex
         self._claims: dict[int, Claim] = {}
+        self._undelivered: deque[Claim] = deque()
         self._dirty: set[Claim] = set()
         self._unstored: list[Sequence[Delivery]] = []
         self._notes: deque[Delivery] = deque()
         self._version = -1
         self._unread = True
-        self._stored_at = self._signed_at = self._looked_at = 0.0
+        self._stored_at = self._signed_at = self._looked_at = self._paused_until = 0.0
 
     # --- Source, on the event loop ---------------------------------------------------------------------------
 
@@ -67,10 +75,25 @@ class SqliteSource(ConsumerThread):
         return answer[0]
 
     async def transact(
-        self, outputs: Mapping[str, Sequence[Message]], deliveries: Sequence[Delivery]
+        self,
+        outputs: Mapping[str, Sequence[Message]],
+        deliveries: Sequence[Delivery],
+        deadline: float,
     ) -> None:
-        """One transaction of the database for both."""
-        await self._call(lambda: self._transact(outputs, deliveries))
+        """One transaction of the database for both; its errors are those of `all_or_nothing`."""
+        begun = False
+
+        def work() -> None:
+            nonlocal begun
+            begun = True
+            self._transact(outputs, deliveries, deadline)
+
+        try:
+            await self._call(work)
+        except Unavailable as error:
+            if begun:
+                raise
+            raise TransactionAborted(str(error)) from error  # the thread had ended
 
     # --- the thread ------------------------------------------------------------------------------------------
 
@@ -96,14 +119,15 @@ class SqliteSource(ConsumerThread):
         self._wake.wait(self._settings.poll_s)
         self._wake.clear()
         self._serve_calls()
-        if self._stopping:
+        if self._stopping or time.monotonic() < self._paused_until:
             return
         try:
             self._work()
         except sqlite3.OperationalError as error:
-            # Busy or a full disk: nothing was committed, the next turn tries again.
+            # Busy or a full disk: what was not committed, and claims not read, are for the next turn.
             _log.warning("%s: %s; trying again", self._topic, error)
             self._unread = True
+            self._paused_until = time.monotonic() + _AFTER_TROUBLE_S
 
     def _work(self) -> None:
         now = time.monotonic()
@@ -114,26 +138,30 @@ class SqliteSource(ConsumerThread):
         count, size = self._wanted()
         sign = now - self._signed_at >= self._settings.lease_s / 4
         store = bool(self._dirty) and now - self._stored_at >= _ACKS_EVERY_S
-        if not (count or sign or store):
-            return
-        claimed: list[Claim] = []
-        with transaction(self._db):
+        if count or sign or store:
+            claimed: list[Claim] = []
+            with transaction(self._db):
+                if sign:
+                    self._group.sign()
+                stored = self._store_dirty()
+                if count:
+                    claimed, everything = self._group.claim(min(count, _AT_ONCE), size)
+            self._stored(stored, now)
             if sign:
-                self._group.sign()
-            stored = self._store_dirty()
+                self._signed_at = now
             if count:
-                claimed, everything = self._group.claim(min(count, _AT_ONCE), size)
-        self._stored(stored, now)
-        if sign:
-            self._signed_at = now
-        if count:
-            self._unread = not everything
-        for claim in claimed:
-            self._claims[claim.id] = claim
-            self._deliver(claim)
+                self._unread = not everything
+            self._claims.update((claim.id, claim) for claim in claimed)
+            self._undelivered.extend(claimed)
+        # Whoever holds a claim must read it, and a read may fail: it stays here until one did not.
+        while self._undelivered:
+            self._deliver(self._undelivered[0])
+            self._undelivered.popleft()
 
     def _wanted(self) -> tuple[int, int]:
         """How much to claim now; zero if there is nothing, no room, or too little room to be worth it."""
+        if self._undelivered:
+            return 0, 0  # they will take room
         count, size = self._sink.room()
         if not count or (count < self._worthwhile and not self._sink.idle()):
             return 0, 0
@@ -213,16 +241,20 @@ class SqliteSource(ConsumerThread):
             self._stored(stored, time.monotonic())
 
     def _transact(
-        self, outputs: Mapping[str, Sequence[Message]], deliveries: Sequence[Delivery]
+        self,
+        outputs: Mapping[str, Sequence[Message]],
+        deliveries: Sequence[Delivery],
+        deadline: float,
     ) -> None:
-        self._store_acks()
+        with aborting(self._db, deadline):
+            self._store_acks()
         numbers: dict[Claim, list[int]] = {}
         for delivery in deliveries:
             if isinstance(delivery.lease, Claim):
                 numbers.setdefault(delivery.lease, []).append(delivery.offset)
         before = {claim: (claim.first, set(claim.done)) for claim in numbers}
         try:
-            with transaction(self._db):
+            with all_or_nothing(self._db, deadline):
                 insert_all(self._db, outputs)
                 for claim in numbers:
                     # Nobody can take it over before the commit.
@@ -241,6 +273,8 @@ class SqliteSource(ConsumerThread):
             self._dirty.clear()
             raise
         self._stored(stored, time.monotonic())
+        # It may have sent to the topic that it reads, and the version tells what other connections did alone.
+        self._unread = True
 
     def _leave(self, unsettled: Sequence[tuple[Delivery, int]]) -> None:
         self._store_acks()
@@ -252,6 +286,7 @@ class SqliteSource(ConsumerThread):
                 self._group.release(claim)
             self._group.leave()
         self._claims.clear()
+        self._undelivered.clear()
         self._stopping = True
 
     def _take_from_dead(self) -> None:
