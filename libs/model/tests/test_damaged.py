@@ -1,10 +1,13 @@
 """What people have lying about: each damaged input gives one line that says what to do."""
 
+import contextlib
 import gzip
 import io
 import pickle
 import re
 import struct
+import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from hemline_model import BadDataset, dataset
 from hemline_model._data._idx import write_idx
 from hemline_model.cli import app
 
@@ -188,6 +192,50 @@ def evil_cifar(folder: Path) -> None:
     (folder / "data_batch_1").write_bytes(pickle.dumps({b"data": Evil()}))
 
 
+def cifar_of(folder: Path, labels: object, names: object = (b"a", b"b")) -> None:
+    pixels = np.zeros((4, 3072), np.uint8)
+    batch = pickle.dumps({b"data": pixels, b"labels": labels})
+    (folder / "data_batch_1").write_bytes(batch)
+    names = list(names) if isinstance(names, tuple) else names
+    (folder / "batches.meta").write_bytes(pickle.dumps({b"label_names": names}))
+
+
+def cifar_without_names(folder: Path) -> None:
+    cifar_of(folder, [0, 1, 0, 1])
+    (folder / "batches.meta").unlink()
+
+
+def cifar_labels_as_text(folder: Path) -> None:
+    cifar_of(folder, ["a"] * 4)
+
+
+def cifar_labels_beyond_all(folder: Path) -> None:
+    cifar_of(folder, [2**70] * 4)
+
+
+def cifar_labels_missing(folder: Path) -> None:
+    cifar_of(folder, [None] * 4)
+
+
+def cifar_labels_ragged(folder: Path) -> None:
+    cifar_of(folder, [[0], [0, 1], 0, 1])
+
+
+def cifar_names_in_one(folder: Path) -> None:
+    cifar_of(folder, [0, 1, 0, 1], "ab")
+
+
+def cifar_names_as_number(folder: Path) -> None:
+    cifar_of(folder, [0, 1, 0, 1], 5)
+
+
+def cifar_with_a_long_story(folder: Path) -> None:
+    (folder / "batches.meta").write_bytes(pickle.dumps({b"label_names": [b"a", b"b"]}))
+    (folder / "data_batch_1").write_bytes(b"cos\nsys\x0btem\n.")
+
+
+NO_NUMBERS = "{0}/data_batch_1 holds labels that are no list of whole numbers"
+NO_NAMES = "{0}/batches.meta holds label_names that are no list of names"
 FOLDERS: dict[Callable[[Path], None], str] = {
     wrong_magic: (
         "{0}/train-images-idx3-ubyte.gz begins with b'\\x89PNG'; expected the IDX magic number "
@@ -225,6 +273,19 @@ FOLDERS: dict[Callable[[Path], None], str] = {
         "{0}/data_batch_1.bin is 6,145 bytes; expected a multiple of 3,073 (a CIFAR record): it "
         "was not copied completely"
     ),
+    cifar_without_names: (
+        "{0} holds data_batch_1 but no batches.meta; expected the names of the classes in it, as "
+        "CIFAR's archive has them"
+    ),
+    cifar_labels_as_text: NO_NUMBERS,
+    cifar_labels_beyond_all: NO_NUMBERS,
+    cifar_labels_missing: NO_NUMBERS,
+    cifar_labels_ragged: NO_NUMBERS,
+    cifar_names_in_one: NO_NAMES,
+    cifar_names_as_number: NO_NAMES,
+    cifar_with_a_long_story: (
+        "{0}/data_batch_1 is refused: it asks for os.sys tem, which no CIFAR batch needs"
+    ),
     evil_cifar: (
         "{0}/data_batch_1 is refused: it asks for pathlib.Path.touch, which no CIFAR batch needs"
     ),
@@ -254,6 +315,32 @@ def array(content: np.ndarray) -> Callable[[Path], None]:
 def cut_array(path: Path) -> None:
     path.with_name("labels.npy").write_bytes(npy(COUNT))
     path.write_bytes(npy(PIXELS)[:-1])
+
+
+def spoilt_header(path: Path) -> None:
+    path.with_name("labels.npy").write_bytes(npy(COUNT))
+    data = bytearray(npy(PIXELS))
+    data[60:80] = b"(" * 20
+    path.write_bytes(data)
+
+
+def spoilt_header_in_an_archive(path: Path) -> None:
+    data = bytearray(npy(PIXELS))
+    data[60:80] = b"(" * 20
+    with zipfile.ZipFile(path, "w") as target:
+        target.writestr("images.npy", data)
+        target.writestr("labels.npy", npy(COUNT))
+
+
+def archive_called_array(path: Path) -> None:
+    path.with_name("labels.npy").write_bytes(npy(COUNT))
+    with path.open("wb") as file:
+        np.savez(file, images=PIXELS, labels=COUNT)
+
+
+def one_class_table(path: Path) -> None:
+    (path.parent / "a.png").write_bytes(PNG)
+    path.write_text("file,category\n" + "a.png,red\n" * 20)
 
 
 def pickled_labels(path: Path) -> None:
@@ -323,6 +410,40 @@ FILES: dict[str, tuple[str, Callable[[Path], None], str]] = {
         "{0} is no NumPy array that can be read without unpickling; expected one written by "
         "numpy.save, complete, with plain numbers",
     ),
+    "an array with a spoilt header": (
+        "images.npy",
+        spoilt_header,
+        "{0} is no NumPy array that can be read without unpickling; expected one written by "
+        "numpy.save, complete, with plain numbers",
+    ),
+    "an archive called an array": (
+        "images.npy",
+        archive_called_array,
+        "{0} is no NumPy array that can be read without unpickling; expected one written by "
+        "numpy.save, complete, with plain numbers",
+    ),
+    "a spoilt header in an archive": (
+        "a.npz",
+        spoilt_header_in_an_archive,
+        "{0} is no NumPy archive that can be read without unpickling; expected one written by "
+        "numpy.savez with plain arrays",
+    ),
+    "a number of classes": (
+        "a.npz",
+        archive(images=PIXELS, labels=COUNT, classes=np.array(5)),
+        "{0} holds classes of the shape (); expected their names in a row, as many as there are "
+        "classes",
+    ),
+    "labels beyond all numbers": (
+        "a.npz",
+        archive(images=PIXELS, labels=COUNT.astype(np.uint64) + np.uint64(2**63)),
+        "{0} has the label 9223372036854775809; expected 0 to 999, or names for labels",
+    ),
+    "labels that are times": (
+        "a.npz",
+        archive(images=PIXELS, labels=COUNT.astype("m8[s]")),
+        "{0}: the train labels are timedelta64[s] of the shape (60,); expected N whole numbers",
+    ),
     "a pickled array of labels": (
         "labels.npy",
         pickled_labels,
@@ -335,6 +456,24 @@ FILES: dict[str, tuple[str, Callable[[Path], None], str]] = {
         "{0} has the columns image, colour; expected one called label or class or class_name or "
         "category or target",
     ),
+    "a column over two lines": (
+        "a.csv",
+        text('image,"two\nlines"\na.png,red\n'),
+        "{0} has the columns image, two lines; expected one called label or class or class_name or "
+        "category or target",
+    ),
+    "a table of one class": (
+        "a.csv",
+        one_class_table,
+        "{0} holds 1 class with readable images; expected at least 2, each the category of some of "
+        "the images",
+    ),
+    "a header alone": (
+        "a.csv",
+        text("image,label\n"),
+        "{0} holds no classes with readable images; expected at least 2, each the label of some of "
+        "the images",
+    ),
     "a path that leads away": (
         "a.csv",
         text("image,label\n../../etc/passwd,red\n"),
@@ -346,6 +485,43 @@ FILES: dict[str, tuple[str, Callable[[Path], None], str]] = {
         "{0}, line 2: split is 'holdout'; expected train, validation or test",
     ),
 }
+
+
+def test_a_table_that_names_links_in_a_circle(tmp_path: Path) -> None:
+    (tmp_path / "one.png").symlink_to(tmp_path / "two.png")
+    (tmp_path / "two.png").symlink_to(tmp_path / "one.png")
+    rows = ["one.png,cat"]
+    for label in ("cat", "dog"):
+        for number in range(20):
+            (tmp_path / f"{label}{number}.png").write_bytes(PNG)
+            rows.append(f"{label}{number}.png,{label}")
+    (tmp_path / "a.csv").write_text("image,label\n" + "\n".join(rows))
+    (problem,) = dataset(tmp_path / "a.csv").problems
+    assert problem.where == "one.png"
+    assert "Too many levels of symbolic links" in problem.what
+
+
+@pytest.mark.parametrize("version", ["npy", "npz"])
+def test_any_bytes_in_the_header_of_an_array(tmp_path: Path, version: str) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / f"images.{version}"
+    (tmp_path / "labels.npy").write_bytes(npy(COUNT))
+    for _ in range(150):
+        data = bytearray(npy(PIXELS))
+        start = int(rng.integers(6, 118))
+        count = int(rng.integers(1, 10))
+        data[start : start + count] = rng.choice(
+            list(b"(){}[],'\"09-:TF\\#\n\0 \xff<|u"), count
+        ).tolist()
+        if version == "npz":
+            with zipfile.ZipFile(path, "w") as target:
+                target.writestr("images.npy", data)
+                target.writestr("labels.npy", npy(COUNT))
+        else:
+            path.write_bytes(data)
+        with contextlib.suppress(BadDataset), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset(path)
 
 
 @pytest.mark.parametrize("name", FILES)

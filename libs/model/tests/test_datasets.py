@@ -1,6 +1,7 @@
 """Data sets by name, as IDX files and as folders."""
 
 import json
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -85,6 +86,31 @@ def test_a_folder_for_each_class(tmp_path: Path) -> None:
     train = data.split("train")
     assert train.images[:4].shape == (4, *data.input.shape)
     assert train.ids[0].startswith("cat/deeper/")
+
+
+def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    place = tmp_path / os.fsdecode(b"set\xfc")
+    for label in (b"cat", b"k\xe4fer"):
+        folder = place / os.fsdecode(label)
+        folder.mkdir(parents=True)
+        for number in range(30):
+            pixels = rng.integers(0, 256, (12, 12), np.uint8)
+            Image.fromarray(pixels).save(folder / os.fsdecode(b"\xff%d.png" % number))
+    (place / "cat" / os.fsdecode(b"\xfe.txt")).touch()
+    data = dataset(place)
+    assert data.name == "set\\udcfc"
+    assert data.classes == ["cat", "k\\udce4fer"]
+    assert [problem.where for problem in data.problems] == ["cat/\\udcfe.txt"]
+    ids = [name for split in data.splits.values() for name in split.ids]
+    assert len(set(ids)) == 60
+    assert "k\\udce4fer/\\udcff7.png" in ids
+    for name, split in data.splits.items():
+        assert {split_of(sample_id) for sample_id in split.ids} == {name}
+    # As a sample's id, the name that the file system gives is on the same side.
+    assert all(split_of(f"\udcff{n}") == split_of(f"\\udcff{n}") for n in range(30))
+    shown = CliRunner().invoke(app, ["inspect", str(place)])
+    assert shown.stdout.splitlines()[-1].startswith("problem: cat/\\udcfe.txt: not a PNG")
 
 
 def test_a_bomb_in_a_folder_is_listed_like_anything_else(tmp_path: Path) -> None:

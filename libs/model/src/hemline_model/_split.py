@@ -18,6 +18,6 @@ def split_of(name: str) -> Literal["train", "validation"]:
     for one name in ten: those are validation. No list is kept, so data that comes later never moves
     an earlier image to the other side.
     """
-    digest = hashlib.sha256((_SALT + name).encode()).digest()
+    digest = hashlib.sha256((_SALT + name).encode("utf-8", "backslashreplace")).digest()
     position = int.from_bytes(digest[:8], "big") / 2**64
     return "validation" if position < _VALIDATION_SHARE else "train"

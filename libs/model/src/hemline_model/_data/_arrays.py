@@ -1,5 +1,6 @@
 """NumPy files: `.npz` archives, and `.npy` files side by side. Nothing is unpickled."""
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -30,6 +31,11 @@ _UNREADABLE = (
     KeyError,
     RuntimeError,
     MemoryError,
+    # NumPy reads the header as Python's literals.
+    SyntaxError,
+    tokenize.TokenError,
+    TypeError,
+    OverflowError,
     zlib.error,
     zipfile.BadZipFile,
 )
@@ -128,6 +134,11 @@ def _assemble(
             "or images and labels"
         )
     if "classes" in arrays:
+        if arrays["classes"].ndim != 1:
+            raise BadDataset(
+                f"{where} holds classes of the shape {arrays['classes'].shape}; expected their names "
+                "in a row, as many as there are classes"
+            )
         classes = [str(label) for label in arrays["classes"].tolist()]
     return assemble(name, str(where), parts, classes)
 
@@ -135,6 +146,9 @@ def _assemble(
 def _read_npy(path: Path, key: str, in_memory_bytes: int) -> Any:
     try:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(mapped, np.lib.npyio.NpzFile):
+            mapped.close()
+            raise ValueError("an archive")
         large = key in _IMAGES and mapped.nbytes > in_memory_bytes
         if not (large and isinstance(mapped, np.memmap)):
             return np.load(path, allow_pickle=False)

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from hemline_model._contract import MAX_CLASSES, InputContract
 from hemline_model._data._stored import ChosenImages, JoinedImages
+from hemline_model._data._text import printable
 from hemline_model._data._types import Dataset, Images, Split, check_classes
 from hemline_model._errors import BadDataset
 from hemline_model._split import split_of
@@ -29,6 +30,7 @@ def assemble(
     Raises:
         BadDataset: shapes or labels that do not fit.
     """
+    name = printable(name)
     parts, classes = _number_labels(where, parts, classes)
     wholes = {part: _check_part(name, where, part, *arrays) for part, arrays in parts.items()}
     if "train" not in wholes:
@@ -130,7 +132,7 @@ def _check_part(
     if isinstance(images, np.ndarray):
         images = _check_images(where, part, images)
     labels = labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise BadDataset(
             f"{where}: the {part} labels are {labels.dtype} of the shape {labels.shape}; expected "
             "N whole numbers"
@@ -144,6 +146,11 @@ def _check_part(
         raise BadDataset(f"{where}: the {part} part holds no images")
     if int(labels.min()) < 0:
         raise BadDataset(f"{where} has the label {labels.min()}; expected 0 or more")
+    if int(labels.max()) > np.iinfo(np.int64).max:
+        raise BadDataset(
+            f"{where} has the label {labels.max()}; expected 0 to {MAX_CLASSES - 1}, or names for "
+            "labels"
+        )
     ids = [f"{name}-{part}-{number:05d}" for number in range(len(images))]
     return Split(ids, labels.astype(np.int64), images)
 

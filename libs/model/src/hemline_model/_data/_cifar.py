@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hemline_model._data._assemble import Part, assemble
+from hemline_model._data._text import one_line, printable
 from hemline_model._data._types import Dataset
 from hemline_model._errors import BadDataset
 
@@ -31,6 +32,10 @@ def is_cifar(directory: Path) -> bool:
     """Whether a directory looks like one of CIFAR's archives unpacked."""
     if any(any(directory.glob(train)) for train, *_ in _BINARY):
         return True
+    if any(path.is_file() for path in directory.glob(_PYTHON[0][0])):
+        return True
+    if all((directory / name).is_file() for name in _PYTHON[1][:2]):
+        return True
     return any((directory / meta).is_file() for _, _, _, meta, _ in _PYTHON)
 
 
@@ -47,12 +52,17 @@ def load_cifar(directory: Path, name: str) -> Dataset:
                 parts["test"] = _read_binary(directory / test, num_labels)
             return assemble(name, str(directory), parts, _text_names(directory / names))
     for train, test, key, meta, names_key in _PYTHON:
-        if (directory / meta).is_file() and (files := sorted(directory.glob(train))):
+        files = [path for path in sorted(directory.glob(train)) if path.is_file()]
+        if files and not (directory / meta).is_file():
+            raise BadDataset(
+                f"{directory} holds {files[0].name} but no {meta}; expected the names of the classes "
+                "in it, as CIFAR's archive has them"
+            )
+        if files:
             parts = {"train": _join([_read_python(path, key) for path in files])}
             if (directory / test).is_file():
                 parts["test"] = _read_python(directory / test, key)
-            labels = _unpickle(directory / meta).get(names_key, [])
-            classes = [label.decode("utf-8", "replace") for label in labels]
+            classes = _python_names(directory / meta, names_key)
             return assemble(name, str(directory), parts, classes or None)
     raise BadDataset(
         f"{directory} holds no CIFAR batches; expected data_batch_1[.bin] or train[.bin]"
@@ -65,7 +75,10 @@ def _join(parts: list[Part]) -> Part:
 
 def _read_binary(path: Path, num_labels: int) -> Part:
     record = _PIXELS + num_labels
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadDataset(f"cannot read {path}: {error.strerror}") from error
     if not data or len(data) % record:
         raise BadDataset(
             f"{path} is {len(data):,} bytes; expected a multiple of {record:,} (a CIFAR record): it "
@@ -80,7 +93,23 @@ def _read_python(path: Path, labels_key: bytes) -> Part:
     pixels, labels = batch.get(b"data"), batch.get(labels_key)
     if not isinstance(pixels, _Array) or not isinstance(labels, list):
         raise BadDataset(f"{path} holds no data and {labels_key.decode()}; expected a CIFAR batch")
-    return _to_images(pixels.to_numpy(path)), np.array(labels, np.int64)
+    try:
+        numbers = np.array(labels)
+    except ValueError:
+        numbers = np.array(None)
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+        raise BadDataset(f"{path} holds {labels_key.decode()} that are no list of whole numbers")
+    return _to_images(pixels.to_numpy(path)), numbers
+
+
+def _python_names(path: Path, key: bytes) -> list[str]:
+    names = _unpickle(path).get(key, [])
+    if not isinstance(names, list) or not all(isinstance(label, (bytes, str)) for label in names):
+        raise BadDataset(f"{path} holds {key.decode()} that are no list of names")
+    return [
+        label.decode("utf-8", "replace") if isinstance(label, bytes) else printable(label)
+        for label in names
+    ]
 
 
 def _to_images(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -141,7 +170,7 @@ def _unpickle(path: Path) -> dict[bytes, Any]:
     except BadDataset:
         raise
     except Exception as error:
-        raise BadDataset(f"{path} is refused: {error}") from error
+        raise BadDataset(f"{path} is refused: {one_line(error)}") from error
     if not isinstance(content, dict):
         raise BadDataset(f"{path} holds a {type(content).__name__}; expected a CIFAR batch")
     return content

@@ -15,6 +15,7 @@ from hemline_model._data._assemble import natural_order
 from hemline_model._data._measure import choose_contract
 from hemline_model._data._reading import Reading, quiet_pillow
 from hemline_model._data._spool import Spool
+from hemline_model._data._text import printable
 from hemline_model._data._types import Dataset, Problem, Split, check_classes, first_of
 from hemline_model._decode import ImageArray, decode
 from hemline_model._errors import BadDataset, BadImage
@@ -22,6 +23,7 @@ from hemline_model._split import split_of
 
 __all__ = ["SUFFIXES", "Entry", "load_entries", "load_folder"]
 
+_FOLDERS = "each a folder with its images inside"
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".npy"}
 _SPLITS = {
     "train": "train",
@@ -63,10 +65,12 @@ def load_entries(
     where: str,
     how: Reading,
     known_problems: Iterable[Problem] = (),
+    classes_are: str = _FOLDERS,
 ) -> Dataset:
     """Make a data set of image files.
 
     Every file is decoded once, here, so that one which cannot be is found before the training.
+    `classes_are` tells whoever has too few of them how they are given.
 
     Raises:
         BadDataset: fewer than two classes, or no readable images.
@@ -79,8 +83,8 @@ def load_entries(
     if len(names) < 2:
         found = "1 class" if names else "no classes"
         raise BadDataset(
-            f"{where} holds {found} with readable images; expected at least 2, each a folder with "
-            f"its images inside{first_of(problems)}"
+            f"{where} holds {found} with readable images; expected at least 2, {classes_are}"
+            f"{first_of(problems)}"
         )
     check_classes(where, names)
     for label in names if how.classes is None else ():
@@ -113,7 +117,7 @@ def load_entries(
             f"{where} holds {len(kept)} readable images: too few to keep any for validation; "
             f"expected some tens for each class{first_of(problems)}"
         )
-    return Dataset(name, names, chosen, splits, problems)
+    return Dataset(printable(name), names, chosen, splits, problems)
 
 
 def _walk(root: Path) -> tuple[list[Entry], list[Problem]]:
@@ -131,7 +135,7 @@ def _walk(root: Path) -> tuple[list[Entry], list[Problem]]:
         for entry in _files(class_folder, root, split)
     ]
     left_out = "no split (train, validation or test), though it lies beside some; left out"
-    return entries, [Problem(folder.name, left_out) for folder in beside]
+    return entries, [Problem(printable(folder.name), left_out) for folder in beside]
 
 
 def _folders(place: Path) -> list[Path]:
@@ -149,7 +153,8 @@ def _files(class_folder: Path, root: Path, split: str | None) -> list[Entry]:
         for file in sorted(files):
             path = Path(directory, file)
             if not _hidden(path):
-                found.append(Entry(str(path.relative_to(root)), path, class_folder.name, split))
+                name, label = str(path.relative_to(root)), class_folder.name
+                found.append(Entry(printable(name), path, printable(label), split))
     return found
 
 

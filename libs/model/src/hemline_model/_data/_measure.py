@@ -1,6 +1,7 @@
 """Choosing an input shape from the images themselves."""
 
 import io
+import tokenize
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,18 @@ Source = Path | bytes | npt.NDArray[np.uint8]
 
 _LARGEST_SIDE = 96
 _FALLBACK = InputContract(height=64, width=64, channels=3)
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    IndexError,
+    # What NumPy raises besides, where the header of an array is damaged.
+    TypeError,
+    OverflowError,
+    AttributeError,
+    tokenize.TokenError,
+    Image.DecompressionBombError,
+)
 _TURNED = (5, 6, 7, 8)
 _ORIENTATION = 0x0112
 
@@ -37,7 +50,7 @@ def choose_contract(sources: Sequence[Source]) -> InputContract:
         try:
             with quiet_pillow():
                 width, height, has_colour = _measure(source)
-        except (OSError, ValueError, SyntaxError, IndexError, Image.DecompressionBombError):
+        except _UNREADABLE:
             continue
         sizes.append((height, width))
         colour = colour or has_colour

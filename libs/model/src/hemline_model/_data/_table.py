@@ -1,10 +1,12 @@
 """A CSV file that names image files and their classes."""
 
+import contextlib
 import csv
 from pathlib import Path
 
 from hemline_model._data._folder import Entry, load_entries
 from hemline_model._data._reading import Reading
+from hemline_model._data._text import one_line
 from hemline_model._data._types import Dataset
 from hemline_model._errors import BadDataset
 
@@ -28,7 +30,7 @@ def load_table(path: Path, name: str, how: Reading) -> Dataset:
             columns = {(column or "").strip().lower(): column for column in reader.fieldnames or []}
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadDataset(f"cannot read {path}: {error}") from error
+        raise BadDataset(f"cannot read {path}: {one_line(error)}") from error
     image, label = _column(path, columns, _IMAGE), _column(path, columns, _LABEL)
     split = columns.get("split")
     root = path.parent.resolve()
@@ -38,9 +40,11 @@ def load_table(path: Path, name: str, how: Reading) -> Dataset:
         if not file_name or not label_name:
             raise BadDataset(f"{path}, line {number}: the image or the label is empty")
         target = root / file_name
-        # No file has such a name: reading it fails, and is listed, as with any other file.
+        # No file has a name with a null in it, and links that lead in a circle (the error) none at
+        # their end: reading it fails, and is listed, as with any other file.
         if "\0" not in file_name:
-            target = target.resolve()
+            with contextlib.suppress(RuntimeError):
+                target = target.resolve()
         if not target.is_relative_to(root):
             raise BadDataset(
                 f"{path}, line {number}: {file_name!r} is outside the CSV file's folder; expected "
@@ -52,7 +56,9 @@ def load_table(path: Path, name: str, how: Reading) -> Dataset:
                 f"{path}, line {number}: split is {side!r}; expected train, validation or test"
             )
         entries.append(Entry(file_name, target, label_name, _SPLIT_NAMES.get(side)))
-    return load_entries(entries, name, str(path), how)
+    return load_entries(
+        entries, name, str(path), how, classes_are=f"each the {label} of some of the images"
+    )
 
 
 def _column(path: Path, columns: dict[str, str], accepted: tuple[str, ...]) -> str:
@@ -60,4 +66,6 @@ def _column(path: Path, columns: dict[str, str], accepted: tuple[str, ...]) -> s
         if name in columns:
             return columns[name]
     found = ", ".join(columns) or "no header"
-    raise BadDataset(f"{path} has the columns {found}; expected one called {' or '.join(accepted)}")
+    raise BadDataset(
+        f"{path} has the columns {one_line(found)}; expected one called {' or '.join(accepted)}"
+    )

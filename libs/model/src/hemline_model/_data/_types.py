@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hemline_model._contract import MAX_CLASSES, InputContract
+from hemline_model._data._text import one_line
 from hemline_model._decode import ImageArray
 from hemline_model._errors import BadDataset
 from hemline_model._split import SplitName
@@ -71,7 +72,7 @@ class Problem:
     what: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
+        return one_line(f"{self.where}: {self.what}")
 
 
 def first_of(problems: Sequence[Problem]) -> str:
