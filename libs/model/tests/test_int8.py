@@ -29,6 +29,8 @@ layers = keras.layers
         (1_000, 5, 0, False),
         (1_000, 12, 9, True),
         (1_000, 13, 3, False),
+        (5_000, 15, 0, True),
+        (5_000, 63, 47, False),
         (6_000, 40, 22, True),
         (6_000, 40, 21, False),
         (6_000, 0, 100, True),
@@ -64,7 +66,8 @@ def data(train: int, validation: int) -> hm.Dataset:
 
 
 @pytest.mark.parametrize(
-    ("train", "validation", "expected"), [(5_000, 60, 1_000), (300, 60, 360), (2_000, 1_500, 1_500)]
+    ("train", "validation", "expected"),
+    [(8_000, 60, 5_000), (300, 60, 360), (2_000, 5_500, 5_500)],
 )
 def test_few_images_to_validate_on_are_filled_up(
     train: int, validation: int, expected: int
@@ -89,11 +92,11 @@ def linear(classes: int = 3) -> object:
     return model
 
 
-@pytest.mark.parametrize(("lost", "kept"), [(4, True), (6, False)])
+@pytest.mark.parametrize(("lost", "kept"), [(16, True), (17, False)])
 def test_it_is_left_out_if_it_loses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: int, kept: bool
 ) -> None:
-    split = images_for_int8(data(1_600, 20))
+    split = images_for_int8(data(6_000, 20))
 
     def answers(path: Path, asked: hm.Split) -> np.ndarray:
         found = asked.labels.copy()
@@ -109,15 +112,15 @@ def test_it_is_left_out_if_it_loses(
     card = training.export(linear(), fields, tmp_path / "model", int8=split)
     assert card.metrics == {
         "test_accuracy": 0.5,
-        "int8_accuracy_change": pytest.approx((1 - lost) / 1_000),
-        "int8_agreement": pytest.approx(1 - (1 + lost) / 1_000),
+        "int8_accuracy_change": pytest.approx((1 - lost) / 5_000),
+        "int8_agreement": pytest.approx(1 - (1 + lost) / 5_000),
     }
-    assert card.parameters["int8"] == {"images": 1_000, "turned_wrong": lost, "turned_right": 1}
+    assert card.parameters["int8"] == {"images": 5_000, "turned_wrong": lost, "turned_right": 1}
     assert ("model.int8.onnx" in card.files) == kept
     assert (tmp_path / "model" / "model.int8.onnx").exists() == kept
     with (console := Console(force_terminal=False, width=200)).capture() as shown:
         conclude(console, card)
-    said = f"no 8-bit graph: of 1,000 images it turned {lost} from right to wrong and 1 back"
+    said = f"no 8-bit graph: of 5,000 images it turned {lost} from right to wrong and 1 back"
     assert (said in shown.get()) != kept
 
 
