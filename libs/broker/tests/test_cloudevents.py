@@ -15,10 +15,12 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_binary, to_binary
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from confluent_kafka import Consumer, Producer
+from confluent_kafka import Message as Record
 
 from hemline_broker import Message
 from hemline_broker._attributes import from_attributes, parse_time, to_attributes
 from hemline_broker._kafka._records import PREFIX, headers_of, key_of
+from hemline_broker._kafka._records import KafkaMessage as Received
 from hemline_broker._structured import parse
 from hemline_broker.testing import Harness
 
@@ -147,6 +149,14 @@ def _raw(servers: str, topic: str, count: int) -> list[CloudEvent]:
 # --- structured mode ------------------------------------------------------------------------------------------
 
 
+def _received(body: bytes, headers: Mapping[str, str], reader: str) -> Message:
+    """What a reader makes of a body and headers: Kafka, or a backend that hands over attributes."""
+    if reader == "kafka":
+        pairs: Any = [(name, value.encode()) for name, value in headers.items()]
+        return Received(Record(topic="t", partition=0, offset=1, value=body, headers=pairs))
+    return from_attributes(body, None, headers.items(), PREFIX, lambda: ("t/0/1", _NOW))
+
+
 def _json(**fields: object) -> bytes:
     required = {"specversion": "1.0", "id": "i", "source": "/s", "type": "t"}
     return json.dumps({**required, **fields}).encode()
@@ -183,6 +193,8 @@ def test_what_an_event_says(
         b"[]",
         b"{}",
         b"\xff{",
+        _json().decode().encode("utf-16"),
+        _json().decode().encode("utf-32-le"),
         b'{"a":' * 100_000,
         _json(id=5),
         _json(type=None),
@@ -218,6 +230,40 @@ def test_an_event_in_an_event_is_opened_once() -> None:
     message = from_attributes(outer, None, sent, PREFIX, lambda: ("p", _NOW))
     assert (message.id, message.content_type, message.data) == ("outer", _EVENT, inner)
     assert message.headers == {"shop": "7"}
+
+
+@pytest.mark.parametrize("reader", ["kafka", "attributes"])
+@pytest.mark.parametrize("look_first", ["id", "data", "type", "extensions"])
+def test_headers_beside_an_event_say_nothing_of_it(reader: str, look_first: str) -> None:
+    """On every backend the same, and whatever is asked for first."""
+    headers = {"ce_id": "outer", "ce_type": "outer", "ce_trace": "1", "content-type": _EVENT, "shop": "7"}  # fmt: skip
+    message = _received(_json(id="inner", data={"a": 1}, colour="red"), headers, reader)
+    getattr(message, look_first)
+    assert (message.id, message.type, message.data) == ("inner", "t", b'{"a":1}')
+    assert (message.extensions, message.headers) == ({"colour": "red"}, {"shop": "7"})
+    assert message.content_type == "application/json"
+
+
+@pytest.mark.parametrize("reader", ["kafka", "attributes"])
+def test_headers_beside_what_is_no_event_are_those_of_the_message(reader: str) -> None:
+    headers = {"ce_id": "outer", "content-type": _EVENT, "ce_type": "mine"}
+    message = _received(b'{"no": "event"}', headers, reader)
+    assert (message.id, message.type, message.data) == ("outer", "mine", b'{"no": "event"}')
+
+
+@pytest.mark.parametrize("reader", ["kafka", "attributes"])
+def test_an_event_behind_a_byte_order_mark(reader: str) -> None:
+    body = b"\xef\xbb\xbf" + _json(data="hi", datacontenttype="text/plain")
+    message = _received(body, {"content-type": _EVENT}, reader)
+    assert (message.data, message.id, message.content_type) == (b"hi", "i", "text/plain")
+
+
+@pytest.mark.parametrize("reader", ["kafka", "attributes"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32-le"])
+def test_an_event_that_is_not_utf_8_is_none(reader: str, encoding: str) -> None:
+    body = _json(data="hi").decode().encode(encoding)
+    message = _received(body, {"content-type": _EVENT}, reader)
+    assert (message.data, message.id, message.content_type) == (body, "t/0/1", _EVENT)
 
 
 # --- attributes -----------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, overload
 
 from hemline_broker._errors import InvalidMessage, TooLarge
+from hemline_broker._structured import announces_event, is_structured
 
 DEFAULT_MAX_MESSAGE_BYTES = 15_728_640
 RESERVE_BYTES = (
@@ -96,7 +97,7 @@ class Message:
         type: CloudEvents type.
         source: CloudEvents source, a URI reference.
         time: when the event happened, with a time zone, now unless given; microseconds are kept.
-        content_type: media type of `data`.
+        content_type: media type of `data`; not `application/cloudevents+json`, by which whole events are told.
         extensions: CloudEvents extension attributes: names of a-z and 0-9, at most 20 characters.
         headers: other headers, unique names of visible ASCII without the prefixes `ce_` and `ce-`.
     """
@@ -328,6 +329,11 @@ def check(message: Message, limit: int) -> None:
     for name in ("key", "content_type"):
         if getattr(message, name) is not None:
             _text(name, getattr(message, name))
+    if announces_event(message.content_type):
+        raise InvalidMessage(
+            f"content type {message.content_type!r:.100} announces a whole event in structured mode, which readers "
+            "open: send its data and attributes as a Message, or give it another content type, such as application/json"
+        )
     if not isinstance(message.time, datetime):
         raise InvalidMessage(
             f"time must be a datetime with a time zone, got {_kind(message.time)}: "
@@ -383,7 +389,12 @@ def is_plain(message: Message, limit: int) -> bool:
         and (key is None or (type(key) is str and key.isascii() and len(key) < _SHORT))
         and (
             content_type is None
-            or (type(content_type) is str and content_type.isascii() and len(content_type) < _SHORT)
+            or (
+                type(content_type) is str
+                and content_type.isascii()
+                and len(content_type) < _SHORT
+                and not is_structured(content_type)
+            )
         )
         and len(message._data) + _CLEARLY_SMALL <= limit
     )

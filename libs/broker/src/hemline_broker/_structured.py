@@ -1,7 +1,8 @@
 """CloudEvents structured mode: a whole event as JSON in the body. Read here, never written.
 
-Senders that use it say so by the content type `application/cloudevents+json`. Whatever is not the event that it says it
-is stays what it was: a body with a content type.
+Senders that use it say so by the content type `application/cloudevents+json`. What the event says of itself is what
+counts, also where headers beside it say something else. Whatever is not the event that it says it is stays what it was:
+a body with a content type. The JSON is UTF-8, with or without a byte order mark, as RFC 8259 has it.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["Event", "is_structured", "parse"]
+__all__ = ["MEDIA_TYPE", "Event", "announces_event", "is_structured", "parse"]
 
-_MEDIA_TYPE = "application/cloudevents"
-_FORMAT = f"{_MEDIA_TYPE}+json"
+MEDIA_TYPE = "application/cloudevents"
+_FORMAT = f"{MEDIA_TYPE}+json"
 _REQUIRED = ("id", "source", "type", "specversion")
 _JSON = "application/json"
 
@@ -35,15 +36,24 @@ class Event(NamedTuple):
 
 def is_structured(content_type: str | None) -> bool:
     """Whether a content type announces a structured event; a cheap look that most messages end with."""
-    return content_type is not None and content_type[: len(_MEDIA_TYPE)].lower() == _MEDIA_TYPE
+    return content_type is not None and content_type[: len(MEDIA_TYPE)].lower() == MEDIA_TYPE
+
+
+def announces_event(content_type: str | None) -> bool:
+    """Whether a body of that content type is read as an event; not a batch of them, nor a format nobody here reads."""
+    return (
+        content_type is not None
+        and is_structured(content_type)
+        and content_type.partition(";")[0].strip().lower() == _FORMAT
+    )
 
 
 def parse(content_type: str | None, body: bytes) -> Event | None:
     """The event of a body with that content type; None where it is none."""
-    if content_type is None or content_type.partition(";")[0].strip().lower() != _FORMAT:
-        return None  # no event, a batch of them, or a format that nobody here reads
+    if not announces_event(content_type):
+        return None
     try:
-        event = json.loads(body)
+        event = json.loads(body.decode("utf-8-sig"))
         return _event(event) if isinstance(event, dict) else None
     except (ValueError, TypeError, RecursionError):  # not JSON, or base64 that is none
         return None

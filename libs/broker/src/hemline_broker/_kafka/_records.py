@@ -11,12 +11,14 @@ from confluent_kafka import Message as Record
 from hemline_broker._attributes import CONTENT_TYPE, parse_time, to_attributes
 from hemline_broker._delivery import OVERHEAD_BYTES
 from hemline_broker._message import Message
-from hemline_broker._structured import is_structured, parse
+from hemline_broker._structured import MEDIA_TYPE, is_structured, parse
 
 PREFIX = "ce_"
 _ID, _TYPE, _SOURCE, _TIME, _KEY = "ce_id", "ce_type", "ce_source", "ce_time", "ce_partitionkey"
 _NO_EXTENSIONS = frozenset((_ID, _TYPE, _SOURCE, _TIME, _KEY, "ce_specversion"))
-_OPENINGS = frozenset(b"{ \t\r\n")
+_OPENINGS = frozenset(b"{ \t\r\n\xef")  # the last opens a byte order mark
+_STRUCTURED = MEDIA_TYPE.encode()
+_CUT = len(_STRUCTURED)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -118,8 +120,12 @@ class KafkaMessage(Message):
         found: bytes | None = None
         headers: Any = self._record.headers() or ()
         for name, value in headers:
-            if name == _ID and value is not None:
-                found = value
+            if name == _ID:
+                if value is not None:
+                    found = value
+            elif name == CONTENT_TYPE and value and value[:_CUT].lower() == _STRUCTURED:
+                found = None  # of a whole event its own id counts
+                break
         if found:
             try:
                 return found.decode()

@@ -300,6 +300,23 @@ class Sending:
             with pytest.raises(InvalidOption):
                 broker.subscribe(topic, group="group", in_flight=0)
 
+    async def test_whole_events_are_refused(self, harness: Harness) -> None:
+        """A content type that readers take for a whole CloudEvent is refused: each would read another message."""
+        event = {"specversion": "1.0", "id": "inner", "source": "/s", "type": "t", "data": {"a": 1}}
+        whole = Message(
+            json.dumps(event).encode(),
+            content_type="application/cloudevents+json; charset=utf-8",
+            extensions={"trace": "1"},
+        )
+        async with harness.topic("group") as (broker, topic):
+            with pytest.raises(InvalidMessage, match="structured mode"):
+                await broker.send(topic, whole)
+            with pytest.raises(SendFailed) as caught:
+                await broker.send_many(topic, [whole, Message(b"legal")])
+            assert list(caught.value.errors) == [0]
+            async with broker.subscribe(topic, group="group") as subscription:
+                assert (await harness.one(subscription)).message.data == b"legal"
+
     async def test_unknown_option(self, harness: Harness) -> None:
         """An option of a URL that nobody knows is an error that names those that are known."""
         with pytest.raises(InvalidOption, match="colour"):
