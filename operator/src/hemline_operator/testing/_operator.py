@@ -131,10 +131,12 @@ class RunningOperator:
                 continue
             kind = _KINDS[manifest["kind"]]
             namespace = manifest["metadata"].get("namespace")
-            if self._cluster.get(kind, namespace, _NAME) is None:
-                self._cluster.create(kind, namespace, manifest)
-            elif kind.name == "ClusterRoleBinding":
+            found = self._cluster.get(kind, namespace, _NAME)
+            # A binding that is right already stays: without it, for a moment, requests would be denied.
+            if found is not None and found.get("subjects") != manifest.get("subjects"):
                 self._cluster.delete(kind, namespace, _NAME)
+                found = None
+            if found is None:
                 self._cluster.create(kind, namespace, manifest)
 
     def _revoke(self) -> None:
