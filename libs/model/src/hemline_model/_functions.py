@@ -1,7 +1,7 @@
 """The five functions most people need: train, test, predict, export, inspect."""
 
 import os
-import shutil
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,13 +160,19 @@ def export(model: AnyPath, out: AnyPath) -> Path:
         raise BadSettings(
             f"{target} does not end in .onnx; expected a file name for the ONNX graph"
         )
-    if target.exists():
+    if os.path.lexists(target):
         raise BadSettings(f"{target} exists already; expected a new file name")
     graph = read_verified(Path(model), read_card(Path(model)), "model.onnx")
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_suffix(".tmp")
-    temporary.write_bytes(graph)
-    shutil.move(temporary, target)
+    # Not the tempfile module: its files are for their owner only, whatever the umask says.
+    temporary = target.with_name(f".hemline-{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(graph)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     return target
 
 
