@@ -53,7 +53,7 @@ def test_mistakes_are_named(values: dict[str, object], message: str) -> None:
 
 
 def test_fine_tune_settings_are_checked_too() -> None:
-    with pytest.raises(BadSettings, match="steps is 0; expected a value from 1 to 1e\\+06"):
+    with pytest.raises(BadSettings, match="steps is 0; expected a value from 1 to 1000000"):
         FineTuneSettings(steps=0)
 
 

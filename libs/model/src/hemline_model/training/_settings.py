@@ -19,6 +19,8 @@ Optimizer = Literal["muon", "adamw"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 _EPOCHS, _EPOCHS_IN_A_BUDGET = 40, 1000
+# What NumPy's generators, which Keras seeds too, take.
+_MAX_SEED = 2**32 - 1
 _BATCH_SIZES, _STEPS_AN_EPOCH = (128, 64, 32, 16), 15
 
 
@@ -26,7 +28,7 @@ def _between(settings: Any, low: float, high: float, *names: str) -> None:
     for name in names:
         value = getattr(settings, name)
         if not low <= value <= high:
-            raise BadSettings(f"{name} is {value}; expected a value from {low:g} to {high:g}")
+            raise BadSettings(f"{name} is {value}; expected a value from {low:.10g} to {high:.10g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ class TrainSettings:
             _between(self, 1, 31_536_000, "budget_s")
         if isinstance(self.patience, int):
             _between(self, 1, 100_000, "patience")
+        _between(self, 0, _MAX_SEED, "seed")
 
     def images_per_step(self, num_images: int) -> int:
         """`batch_size` as a number, for a train split of `num_images`."""
@@ -197,3 +200,4 @@ class FineTuneSettings:
         _between(self, 0, 10, "learning_rate", "weight_decay")
         _between(self, 0, 0.99, "warm_up", "label_smoothing")
         _between(self, 0, 0.99999, "averaging")
+        _between(self, 0, _MAX_SEED, "seed")
