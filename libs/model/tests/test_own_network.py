@@ -188,7 +188,8 @@ def test_beginning_from_a_trained_model(base: Path, tmp_path: Path) -> None:
     card = hm.train(bars(4), tmp_path / "same", settings=settings)
     before = hm.read_card(base).metrics["validation_accuracy"]
     assert card.metrics["validation_accuracy"] == pytest.approx(before, abs=0.1)
-    assert card.parameters["weights"] == str(base)
+    assert card.parameters["weights"] == base.name
+    assert str(base) not in card.model_dump_json()
     fitted = training.fit(bars(2), settings)
     source, model = training.load_model(base), fitted.model
     assert model.output_shape == (None, 2)

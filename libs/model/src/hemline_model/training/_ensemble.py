@@ -14,7 +14,7 @@ from hemline_model.training._fit import fingerprint_of
 from hemline_model.training._keras import keras
 from hemline_model.training._layers import Augment, MeanLogProbability, Mirror
 from hemline_model.training._network import count_multiply_adds
-from hemline_model.training._run import check_out_dir, publish
+from hemline_model.training._run import beside, check_out_dir, publish
 
 __all__ = ["build_ensemble", "ensemble_to_directory"]
 
@@ -94,7 +94,7 @@ def ensemble_to_directory(
         ),
         **({"command": command} if command else {}),
     }
-    work = out_dir.with_name(f".{out_dir.name}.ensemble")
+    work = beside(out_dir, ".{}.ensemble")
     return publish(network, data, parameters, out_dir, work=work)
 
 

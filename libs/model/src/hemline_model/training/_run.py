@@ -1,8 +1,10 @@
 """One whole training, from a data set to a model directory with its card, log and report."""
 
 import dataclasses
+import errno
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,12 +13,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hemline_model._card import Card, write_card
+from hemline_model._card import CARD_NAME, Card, write_card
 from hemline_model._data import Dataset, Split
 from hemline_model._data._assemble import choose_images
 from hemline_model._data._stored import JoinedImages
 from hemline_model._errors import BadSettings
 from hemline_model._evaluate import Evaluation, evaluate, score
+from hemline_model._pretrained import model_directory
 from hemline_model._report import write_report
 from hemline_model._serving import INT8_GRAPH, load
 from hemline_model.training._builder import check_network
@@ -37,7 +40,14 @@ _COMPARED_INT8 = 5_000
 
 def working_directory(out_dir: Path) -> Path:
     """Where the checkpoint and log of a training lie until its model directory appears."""
-    return out_dir.with_name(out_dir.name + ".training")
+    return beside(out_dir, "{}.training")
+
+
+def beside(out_dir: Path, pattern: str) -> Path:
+    """A path beside a directory, its name that of the directory put into `pattern`."""
+    # "." and "x/.." have no name to put anything into, what they stand for has.
+    named = out_dir.resolve() if out_dir.name in {"", ".."} else out_dir
+    return named.with_name(pattern.format(named.name))
 
 
 def train_to_directory(
@@ -65,6 +75,8 @@ def train_to_directory(
     """
     check_out_dir(out_dir)
     check_converter()
+    # Of the directory begun from its name only: a card is passed on, the folders here are not.
+    source = model_directory(settings.weights).resolve().name if settings.weights else None
     if build is not None:
         network = build(data, settings)
         check_network(network, data)
@@ -87,6 +99,7 @@ def train_to_directory(
     )
     parameters = {
         **dataclasses.asdict(settings),
+        "weights": source,
         "images_per_step": settings.images_per_step(len(data.split("train"))),
         "steps": fitted.position.step,
         "elapsed_s": round(fitted.position.elapsed_s, 1),
@@ -101,10 +114,19 @@ def check_out_dir(out_dir: Path) -> None:
     """Check that there is room for a model directory.
 
     Raises:
-        BadSettings: `out_dir` holds something already.
+        BadSettings: `out_dir` holds something already, or is a link to nothing.
+        PermissionError: it is there, empty, and nothing can be written into it.
     """
-    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+    if not out_dir.exists():
+        if out_dir.is_symlink():
+            raise BadSettings(
+                f"{out_dir} is a link to nothing; expected a new directory for the model"
+            )
+        return
+    if not out_dir.is_dir() or any(out_dir.iterdir()):
         raise BadSettings(f"{out_dir} exists already; expected a new directory for the model")
+    if not os.access(out_dir, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(out_dir))
 
 
 def publish(
@@ -122,6 +144,7 @@ def publish(
 
     Raises:
         ModelError: what would be served does not answer as the model does.
+        BadSettings: something was put into `out_dir` meanwhile.
     """
     result = _judge(model, data)
     fields = {
@@ -154,11 +177,24 @@ def publish(
         course=course,
         problems=data.problems,
     )
-    if out_dir.exists():
-        out_dir.rmdir()
-    model_dir.rename(out_dir)
+    _place(model_dir, out_dir)
     shutil.rmtree(work)
     return card
+
+
+def _place(model_dir: Path, out_dir: Path) -> None:
+    """Put a finished model directory where it was asked for."""
+    check_out_dir(out_dir)
+    if not out_dir.exists():
+        model_dir.rename(out_dir)
+        return
+    # A mounted volume, a link or the current directory cannot be replaced, only filled. A model
+    # directory is one when it has its card, which therefore comes last and whole.
+    card = model_dir / CARD_NAME
+    for path in sorted(model_dir.iterdir(), key=lambda path: path == card):
+        temporary = out_dir / f".{path.name}.part"
+        shutil.copyfile(path, temporary)
+        temporary.replace(out_dir / path.name)
 
 
 def images_for_int8(data: Dataset) -> Split:
