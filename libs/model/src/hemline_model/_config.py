@@ -33,7 +33,8 @@ def read_config(path: Path, accepted: Iterable[str]) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise BadSettings(f"cannot read {path}: {error}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # A ValueError is that of a date which the calendar does not have.
         reason = " ".join(str(error).split())
         raise BadSettings(f"{path} is not valid YAML: {reason[:200]}") from error
     if content is None:

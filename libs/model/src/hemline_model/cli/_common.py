@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -54,6 +55,12 @@ def one_line_errors(command: F) -> F:
         except ModelError as error:
             _tell(error)
             raise typer.Exit(_USAGE if isinstance(error, BadSettings) else _FAILURE) from error
+        except BrokenPipeError as error:
+            # Who read the output has seen enough (`| head`). What is still in a buffer would raise
+            # again when the interpreter ends, so it goes nowhere.
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(_SIGNAL + signal.SIGPIPE) from error
         except OSError as error:
             where = f": {error.filename}" if error.filename else ""
             _tell(f"{error.strerror or error}{where}")

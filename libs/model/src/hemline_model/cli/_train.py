@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from hemline_model._card import read_card
 from hemline_model._config import parse_duration, read_config, settings_from, take_switch, take_text
@@ -122,6 +123,7 @@ def train(
     Run the same command again after an interruption and it goes on where it was.
     """
     from hemline_model.training import TrainSettings, train_to_directory
+    from hemline_model.training._run import check_out_dir
 
     accepted = ["data", "out", "size", "budget", "strict"]
     accepted += [field.name for field in dataclasses.fields(TrainSettings)]
@@ -134,8 +136,7 @@ def train(
     place = out or configured["out"] or "model"
     # A shell leaves the ~ in --out=~/model, and YAML has no home directory.
     target = Path(os.path.expanduser(place))  # noqa: PTH111 - Path.expanduser raises for ~nobody
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise BadSettings(f"{target} exists already; expected a new directory for the model")
+    check_out_dir(target)
     contract = _parse_size(size or values.pop("size", None))
     values.pop("size", None)
     time_allowed = budget or values.pop("budget", None)
@@ -161,11 +162,14 @@ def train(
     if contract is None and settings.weights:
         contract = read_card(model_directory(settings.weights)).input
     console = Console(stderr=True)
-    with console.status(f"reading {source}") as status:
+    # Text, because a name may hold what rich takes for a style.
+    with console.status(Text(f"reading {source}")) as status:
         opened = dataset(
             source,
             contract,
-            on_read=lambda done, total: status.update(f"reading {source}: {done:,} of {total:,}"),
+            on_read=lambda done, total: status.update(
+                Text(f"reading {source}: {done:,} of {total:,}")
+            ),
         )
         problems = find_problems(opened)
     _introduce(console, opened, problems)
@@ -197,7 +201,9 @@ def train(
 def _introduce(console: Console, data: Dataset, problems: Sequence[Problem]) -> None:
     counts = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
     console.print(
-        f"{data.name}: {len(data.classes)} classes, {data.input} images, {counts}", highlight=False
+        f"{data.name}: {len(data.classes)} classes, {data.input} images, {counts}",
+        highlight=False,
+        markup=False,
     )
     for problem in problems[:_SHOWN_PROBLEMS]:
         console.print(f"  {problem}", highlight=False, markup=False, soft_wrap=True)
@@ -219,6 +225,9 @@ def _load_builder(spec: str) -> Callable[..., Any]:
         found = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise BadSettings(f"builder is {spec!r}: {error}") from error
+    except Exception as error:  # a module raises whatever it likes while it is imported
+        reason = f"{type(error).__name__}: {error}".split("\n", 1)[0][:200]
+        raise BadSettings(f"builder is {spec!r}, which cannot be imported: {reason}") from error
     finally:
         sys.path.pop(0)
     if not callable(found):

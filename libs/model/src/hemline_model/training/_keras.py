@@ -5,7 +5,7 @@ import os
 import warnings
 from collections.abc import Iterator
 
-from hemline_model._errors import MissingExtra
+from hemline_model._errors import BadSettings, MissingExtra
 
 __all__ = ["keras"]
 
@@ -40,4 +40,9 @@ except ImportError as error:
     raise MissingExtra(
         f"training needs Keras and its backend, and {error.name or error} is not installed: "
         "install hemline-model[train]"
+    ) from error
+except ValueError as error:
+    raise BadSettings(
+        f"Keras cannot be loaded with KERAS_BACKEND={os.environ['KERAS_BACKEND']}: "
+        f"{' '.join(str(error).split())}; expected tensorflow, jax or torch"
     ) from error
