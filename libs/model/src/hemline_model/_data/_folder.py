@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from hemline_model._contract import InputContract
 from hemline_model._data._assemble import natural_order
@@ -174,10 +174,17 @@ def _has_header(entry: Entry, problems: list[Problem]) -> bool:
             with Image.open(entry.path):
                 pass
     except (OSError, ValueError, SyntaxError, IndexError, Image.DecompressionBombError) as error:
-        first = str(error).split("\n", 1)[0][:120]
-        problems.append(Problem(entry.id, f"cannot be read ({first}); left out"))
+        problems.append(Problem(entry.id, f"cannot be read ({_reason(error)}); left out"))
         return False
     return True
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a file, without its path: a report is passed on, folders are not."""
+    if isinstance(error, UnidentifiedImageError):
+        return "its content is no image of a known format"
+    told = getattr(error, "strerror", None) or str(error)
+    return told.split("\n", 1)[0][:120]
 
 
 def _side(entry: Entry, validation_given: bool) -> str:
@@ -221,4 +228,4 @@ def _decode_file(path: Path, contract: InputContract) -> ImageArray:
     try:
         return decode(path.read_bytes(), contract)
     except OSError as error:
-        raise BadImage(f"cannot read {path}: {error.strerror}") from error
+        raise BadImage(f"cannot read {path.name}: {_reason(error)}") from error

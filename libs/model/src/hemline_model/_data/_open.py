@@ -94,11 +94,18 @@ def dataset(
         return dataclasses.replace(found, mirrored=not name.lower().startswith(_CHARACTERS))
 
     text = os.fspath(spec)
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises for ~nobody
+    a_model = (path / "card.json").is_file()
     if text == _SAMPLE:
         return open_path(shipped_data(_SAMPLE), "fashion-mnist")
-    if text in _KNOWN and not path.exists():
+    # `--out fashion-mnist` makes a folder of that name, which is not what is meant here.
+    if text in _KNOWN and (a_model or not path.exists()):
         return open_path(_installed(text), text)
+    if a_model:
+        raise BadDataset(
+            f"{path} is a model directory, not a data set; expected the images to learn from or to "
+            "judge by (a model goes after --model or --weights)"
+        )
     if not path.exists() and not find_idx(path):
         known = ", ".join([_SAMPLE, *_KNOWN])
         raise BadDataset(f"there is no data set at {text!r}; expected a path or one of {known}")
@@ -130,7 +137,7 @@ def _load_path(path: Path, name: str, how: Reading) -> Dataset:
 
 def _installed(name: str) -> Path:
     roots = [Path(given)] if (given := os.environ.get("HEMLINE_DATASETS")) else []
-    keras_home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    keras_home = Path(os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras")))  # noqa: PTH111
     for root in [*roots, _SYSTEM_DATASETS, keras_home / "datasets"]:
         for place in _KNOWN[name]:
             if (root / place).exists() or find_idx(root / place):
