@@ -81,5 +81,5 @@ def test_five_minutes_with_your_own_images(tmp_path: Path) -> None:
     assert told == {path.name for path in (tmp_path / "cats-and-dogs").iterdir()}
     card = hm.read_card(tmp_path / "cats-and-dogs")
     assert card.parameters["command"] == (
-        "hemline-model train pictures --out cats-and-dogs --budget 4s"
+        "python -m hemline_model train pictures --out cats-and-dogs --budget 4s"
     )

@@ -18,7 +18,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line."""
-    app(prog_name="hemline-model")
+    app(prog_name="python -m hemline_model")
 
 
 if __name__ == "__main__":
