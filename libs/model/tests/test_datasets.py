@@ -113,6 +113,19 @@ def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
     assert shown.stdout.splitlines()[-1].startswith("problem: cat/\\udcfe.txt: not a PNG")
 
 
+def test_samples_named_after_files_that_are_not_utf_8() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 12, 12), np.uint8)
+    samples = [
+        hm.Sample(pixels[n], ("cat", "k\udce4fer")[n % 2], id=f"\udcff{n}") for n in range(60)
+    ]
+    for classes in (None, ["cat", "k\udce4fer"]):
+        data = hm.dataset_from(samples, classes=classes)
+        assert data.classes == ["cat", "k\\udce4fer"]
+        assert sum(len(split) for split in data.splits.values()) == 60
+        assert all(name.startswith("\\udcff") for name in data.split("train").ids)
+        assert data.problems == []
+
+
 def test_a_bomb_in_a_folder_is_listed_like_anything_else(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for label in ("cat", "dog"):

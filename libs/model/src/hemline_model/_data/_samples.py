@@ -15,6 +15,7 @@ from hemline_model._contract import MAX_CLASSES, InputContract
 from hemline_model._data._assemble import choose_images, natural_order
 from hemline_model._data._measure import LOOKED_AT, Source, choose_contract
 from hemline_model._data._spool import IN_MEMORY_BYTES, Spool
+from hemline_model._data._text import printable
 from hemline_model._data._types import Dataset, Problem, Split, check_classes, first_of
 from hemline_model._decode import ImageArray, bring_to_contract, decode
 from hemline_model._errors import BadDataset, BadImage
@@ -58,7 +59,8 @@ def dataset_from(
     Raises:
         BadDataset: no sample is usable, or there are fewer than two classes.
     """
-    stream = (sample if isinstance(sample, Sample) else Sample(*sample) for sample in samples)
+    stream = map(_as_sample, samples)
+    classes = None if classes is None else [printable(label) for label in classes]
     head = list(_first(stream))
     shape = contract or choose_contract([_source(sample) for sample in head])
     spool = Spool(shape.shape, in_memory_bytes)
@@ -94,6 +96,16 @@ def dataset_from(
             f"some tens for each class{first_of(problems)}"
         )
     return Dataset(name, names, shape, splits, problems)
+
+
+def _as_sample(given: Sample | tuple[Any, ...]) -> Sample:
+    """The sample, with an id and a label that a card and a report can hold."""
+    sample = given if isinstance(given, Sample) else Sample(*given)
+    if isinstance(sample.id, str):
+        sample = sample._replace(id=printable(sample.id))
+    if isinstance(sample.label, str):
+        sample = sample._replace(label=printable(sample.label))
+    return sample
 
 
 def _first(stream: Iterator[Sample]) -> Iterator[Sample]:
