@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 __all__ = ["MEDIA_TYPE", "Event", "announces_event", "is_structured", "parse"]
@@ -34,6 +35,7 @@ class Event(NamedTuple):
     data: bytes
 
 
+@lru_cache(maxsize=64)  # a stream has few content types
 def is_structured(content_type: str | None) -> bool:
     """Whether a content type announces a structured event; a cheap look that most messages end with."""
     return content_type is not None and content_type[: len(MEDIA_TYPE)].lower() == MEDIA_TYPE
