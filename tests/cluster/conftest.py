@@ -12,8 +12,9 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,22 @@ def started(folder: Path) -> Iterator[Path]:
         subprocess.run([script, "down"], env=environment, check=True)
 
 
+def wait_established(kubectl: Sequence[str | Path], *definitions: str | Path) -> None:
+    """Wait for custom resource definitions.
+
+    `kubectl wait` itself ends with an error where one is so new that it has no conditions at all.
+    """
+    command = [*kubectl, "wait", "--for=condition=Established", "--timeout=60s", *definitions]
+    deadline = time.monotonic() + 60
+    while True:
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode == 0:
+            return
+        if "accessor error" not in done.stderr or time.monotonic() > deadline:
+            pytest.fail(f"no custom resource definitions: {done.stderr.strip()}", pytrace=False)
+        time.sleep(0.1)
+
+
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path | None]]:
     """A kubeconfig with every right, and the folder of the control plane's state if the tests started it."""
@@ -106,11 +123,10 @@ def cluster(control_plane: tuple[Path, Path | None]) -> Iterator[object]:
     """Calls of the API with every right; the custom resource definitions are there."""
     testing = pytest.importorskip("hemline_operator.testing.cluster")
     kubeconfig, folder = control_plane
-    apply = ["kubectl", "--kubeconfig", kubeconfig, "apply", "--server-side", "--force-conflicts"]
-    subprocess.run([*apply, "-f", CRDS], check=True, capture_output=True)
-    wait = ["wait", "--for=condition=Established", "--timeout=60s"]
-    names = ["crd/imageclassifiers.hemline.dev", "crd/finetunes.hemline.dev"]
-    subprocess.run(["kubectl", "--kubeconfig", kubeconfig, *wait, *names], check=True)
+    kubectl = ["kubectl", "--kubeconfig", kubeconfig]
+    apply = [*kubectl, "apply", "--server-side", "--force-conflicts", "-f", CRDS]
+    subprocess.run(apply, check=True, capture_output=True)
+    wait_established(kubectl, "crd/imageclassifiers.hemline.dev", "crd/finetunes.hemline.dev")
     cluster = testing.Cluster(kubeconfig, folder)
     yield cluster
     cluster.close()
@@ -159,6 +175,5 @@ def foreign_kinds(control_plane: tuple[Path, Path | None], cluster: object) -> P
         subprocess.run(
             [*run, "apply", "--server-side", "-f", file], check=True, capture_output=True
         )
-        wait = ["wait", "--for=condition=Established", "--timeout=60s", "-f", file]
-        subprocess.run([*run, *wait], check=True, capture_output=True)
+        wait_established(run, "-f", file)
     return folder
