@@ -229,3 +229,15 @@ def test_a_model_directory_does_not_hide_the_data_set_of_its_name(
     assert len(hm.dataset("mnist").classes) == 2
     with pytest.raises(hm.BadDataset, match="other is a model directory, not a data set"):
         hm.dataset("other")
+
+
+def test_an_image_whose_name_is_no_text_is_named_all_the_same(tmp_path: Path) -> None:
+    with (tmp_path / os.fsdecode(b"\xff.npy")).open("wb") as file:
+        np.save(file, np.zeros((28, 28), np.uint8))
+    command = [sys.executable, "-m", "hemline_model", "predict", tmp_path]
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, encoding="utf-8", env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "\\udcff.npy  " in done.stdout

@@ -13,6 +13,7 @@ from hemline_model import _functions as functions
 from hemline_model._card import Card
 from hemline_model._data import Dataset, find_problems
 from hemline_model._data._folder import SUFFIXES
+from hemline_model._data._text import printable
 from hemline_model._errors import BadImage
 from hemline_model._evaluate import evaluate
 from hemline_model._pretrained import model_directory, pretrained
@@ -126,9 +127,11 @@ def predict(
             document = dataclasses.asdict(answer) | {"path": str(answer.path)}
             typer.echo(json.dumps({k: v for k, v in document.items() if v is not None}))
         elif answer.error is not None:
-            typer.echo(f"error: {answer.path}: {answer.error}", err=True)
+            typer.echo(f"error: {printable(str(answer.path))}: {answer.error}", err=True)
         else:
-            typer.echo(f"{answer.path}  {answer.label_name}  {answer.confidence:.3f}")
+            typer.echo(
+                f"{printable(str(answer.path))}  {answer.label_name}  {answer.confidence:.3f}"
+            )
     if failed:
         raise typer.Exit(1)
 

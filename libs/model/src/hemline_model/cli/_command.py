@@ -7,6 +7,8 @@ from typing import Any
 
 import typer
 
+from hemline_model._data._text import printable
+
 __all__ = ["command_of"]
 
 
@@ -16,7 +18,7 @@ def command_of(context: typer.Context) -> str:
     What was typed, no defaults; of an absolute path the last name only, because a card is passed on
     and the folders of the machine it was made on are nobody's business.
     """
-    return shlex.join([*context.command_path.split(), *_arguments(context)])
+    return printable(shlex.join([*context.command_path.split(), *_arguments(context)]))
 
 
 def _arguments(context: typer.Context) -> Iterator[str]:
