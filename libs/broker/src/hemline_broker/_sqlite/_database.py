@@ -172,7 +172,7 @@ def aborting(connection: sqlite3.Connection, deadline: float) -> Iterator[None]:
         if isinstance(problem, Unavailable):
             problem = TransactionAborted(str(problem))
         raise problem from error
-    except Exception as error:
+    except Exception as error:  # whatever it was, it came before COMMIT
         raise TransactionAborted(f"{type(error).__name__}: {error}") from error
     finally:
         connection.execute(f"PRAGMA busy_timeout={int(BUSY_S * 1000)}")
